@@ -1,0 +1,92 @@
+"""What answers a survey, and what an answer is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hofsteer.errors import InstrumentError
+from hofsteer.instruments import Administration, Instrument
+from hofsteer.instruments.base import Floats
+
+if TYPE_CHECKING:
+    from hofsteer.respondent.hf import HFRespondent
+
+ReadOut = Literal["expected"]
+SoftPrompts = NDArray[np.float32]  # (P, L, W)
+
+LEAST_VALID_MASS = 1e-6  # an item whose options get less was not answered: nothing is left to renormalise
+
+
+@dataclass(frozen=True, eq=False)
+class Responses:
+    """Answer distributions of P candidates to A administrations, options always in canonical order."""
+
+    probabilities: Floats  # (P, A, I, K), renormalised over an item's options; zero where an item has fewer
+    valid_mass: Floats  # (P, A, I), what the model gave to the options before that, in [0, 1]
+    option_mask: NDArray[np.bool_]  # (I, K)
+    failures: tuple[str | None, ...]  # (P,), why a candidate's answers cannot be used; its probabilities are NaN
+
+
+class Respondent(Protocol):
+    """Anything that answers administrations: a frozen language model, a table, a simulated world."""
+
+    model_id: str
+    width: int  # W, of the input embeddings
+    spread: float  # standard deviation of the vocabulary's embedding values: the unit of the search
+    notes: tuple[str, ...]  # what a user should know of how it is asked, one line each
+
+    def respond(
+        self,
+        administrations: Sequence[Administration],
+        soft_prompts: SoftPrompts | None = None,
+        read_out: ReadOut = "expected",
+    ) -> Responses:
+        """Answer every administration once per soft prompt (P, L, W); None is P = 1 without one."""
+        ...
+
+    @staticmethod
+    def from_pretrained(model_id: str, **options: str | bool | None) -> "HFRespondent":
+        """Load a causal language model; see `HFRespondent.from_pretrained` for the options."""
+        from hofsteer.respondent.hf import HFRespondent
+
+        return HFRespondent.from_pretrained(model_id, **options)  # type: ignore[arg-type]
+
+
+def make_responses(log_probabilities: Floats, option_mask: NDArray[np.bool_]) -> Responses:
+    """Return Responses from the log-probability that the model gives to each option (P, A, I, K).
+
+    What stands at padded options is not read. A candidate fails if a log-probability is not a number or infinite upwards,
+    or if an item's options together get less than `LEAST_VALID_MASS`.
+    """
+    broken = (np.isnan(log_probabilities) | (log_probabilities == np.inf)) & option_mask
+    masked = np.where(option_mask & ~broken, log_probabilities, -np.inf)
+    mass = np.exp(masked)  # a sum over at most ten options: exp of log-probabilities cannot overflow
+    valid_mass = mass.sum(axis=-1)
+    failed = broken.any(axis=-1) | (valid_mass < LEAST_VALID_MASS)  # (P, A, I)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        probabilities = mass / valid_mass[..., None]
+    candidate_failed = failed.any(axis=(1, 2))
+    probabilities[candidate_failed] = np.nan
+    failures = tuple(
+        _failure(broken[p], valid_mass[p]) if candidate_failed[p] else None for p in range(len(candidate_failed))
+    )
+    return Responses(probabilities, np.where(broken.any(axis=-1), np.nan, valid_mass), option_mask, failures)
+
+
+def common_instrument(administrations: Sequence[Administration]) -> Instrument:
+    """Return the one instrument that all administrations are of; InstrumentError if there is none or several."""
+    instruments = {id(a.instrument): a.instrument for a in administrations}
+    if len(instruments) != 1:
+        names = ", ".join(i.id for i in instruments.values()) or "none"
+        raise InstrumentError(f"want administrations of one instrument, got {names}")
+    return administrations[0].instrument
+
+
+def _failure(broken: NDArray[np.bool_], valid_mass: Floats) -> str:
+    if broken.any():
+        return "the model gave NaN or infinite logits"
+    item = int(np.argmin(valid_mass.min(axis=0))) + 1
+    return f"the model gives no probability to the answer options ({valid_mass.min():.1e} for item {item})"

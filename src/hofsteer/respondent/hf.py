@@ -1,0 +1,265 @@
+"""A frozen causal language model of transformers as a respondent.
+
+This is the reference path, exact for every architecture: right-padded rows `[soft prompt][text][pad]` at default
+positions, logits at the last real tokens. The soft prompt stands in front of everything, the beginning-of-sequence token
+included, because that is where PEFT puts it.
+"""
+
+import inspect
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from hofsteer.errors import ModelError, SoftPromptError, did_you_mean
+from hofsteer.files import hash_bytes, hash_file
+from hofsteer.instruments import Administration
+from hofsteer.instruments.base import Floats
+from hofsteer.respondent.base import ReadOut, Responses, SoftPrompts, common_instrument, make_responses
+from hofsteer.respondent.render import Read, Rendered, render
+
+BUNDLED = ("mini",)
+POSITIONS_PER_PASS = {"cpu": 1 << 14, "cuda": 1 << 17}  # tokens of one forward pass, padding included
+SHORTEST_SHARE = 0.8  # rows share a pass if the shortest is at least this share of the longest
+
+log = logging.getLogger(__name__)
+
+
+class HFRespondent:
+    """Reads the answers of a causal language model from its logits. The model is never changed."""
+
+    def __init__(self, model: Any, tokenizer: Any, model_id: str, revision: str | None = None) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.model_id = model_id
+        self.revision = revision
+        self.positions_per_pass = POSITIONS_PER_PASS.get(self.device.type, POSITIONS_PER_PASS["cpu"])
+        self._rendered: dict[Administration, Rendered] = {}
+        self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model_id: str,
+        *,
+        revision: str | None = None,
+        dtype: str | None = None,
+        device: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> "HFRespondent":
+        """Load a model from a hub id, a local folder, or the bundled `mini`; only safetensors weights are read.
+
+        Args:
+            model_id: for example `meta-llama/Meta-Llama-3-8B-Instruct`, `./my-model` or `mini`.
+            revision: a hub branch, tag or commit.
+            dtype: `float32`, `bfloat16` or `float16`; by default float32 on the CPU and bfloat16 elsewhere.
+            device: a torch device; by default a GPU if there is one.
+            trust_remote_code: let the model run its own code from the hub.
+
+        Raises:
+            ModelError: there is no such model, or it cannot be loaded.
+        """
+        source = _locate(model_id)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": source.exists()}
+        if not source.exists():
+            options["revision"] = revision
+        try:
+            place = torch.device(device)
+            tokenizer = AutoTokenizer.from_pretrained(str(source), **options)
+            model = AutoModelForCausalLM.from_pretrained(
+                str(source), dtype=_dtype(dtype, place), use_safetensors=True, **options
+            ).to(place)
+        except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ModelError(f"cannot load model {model_id!r}{did_you_mean(model_id, BUNDLED)}: {reason}") from error
+        return cls(model, tokenizer, model_id, getattr(model.config, "_commit_hash", None) or revision)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return cast(torch.device, self.model.get_input_embeddings().weight.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the input embeddings, to which a soft prompt is cast."""
+        return cast(torch.dtype, self.model.get_input_embeddings().weight.dtype)
+
+    @cached_property
+    def width(self) -> int:
+        """W, the width of the input embeddings (not always the hidden size)."""
+        return int(self.embed(torch.zeros(1, dtype=torch.long, device=self.device)).shape[-1])
+
+    @cached_property
+    def spread(self) -> float:
+        """Standard deviation of all values that the embedding module gives for the vocabulary."""
+        rows = self.model.get_input_embeddings().weight.shape[0]
+        total = squares = 0.0
+        for ids in torch.arange(rows, device=self.device).split(8192):
+            values = self.embed(ids).double()
+            total += float(values.sum())
+            squares += float(values.square().sum())
+        count = rows * self.width
+        return float(np.sqrt(squares / count - (total / count) ** 2))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how the items were put so far, one line each."""
+        return tuple(dict.fromkeys(note for rendered in self._rendered.values() for note in rendered.notes))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights that are in use, in their dtype."""
+        parts = []
+        for name, tensor in sorted(self.model.state_dict().items()):
+            data = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+            parts.append(f"{name} {tensor.dtype} {hash_bytes(data.tobytes())}")
+        return hash_bytes("\n".join(parts).encode())
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return what the embedding module gives for token ids, any scaling inside it included."""
+        with torch.inference_mode():
+            return cast(torch.Tensor, self.model.get_input_embeddings()(ids))
+
+    def rendered(self, administration: Administration) -> Rendered:
+        """Return the administration as token ids, rendered on first use and never again."""
+        if administration not in self._rendered:
+            self.use_rendered(administration, render(administration, self.tokenizer))
+        return self._rendered[administration]
+
+    def use_rendered(self, administration: Administration, rendered: Rendered) -> None:
+        """Put an administration with these token ids from now on, for example those stored in a run."""
+        for note in rendered.notes:
+            log.warning("%s: %s", self.model_id, note)
+        self._rendered[administration] = rendered
+
+    def respond(
+        self,
+        administrations: Sequence[Administration],
+        soft_prompts: SoftPrompts | None = None,
+        read_out: ReadOut = "expected",
+    ) -> Responses:
+        """Answer every administration once per soft prompt; see `Respondent.respond`.
+
+        Raises:
+            SoftPromptError: the soft prompts have another width than the model.
+        """
+        option_mask = common_instrument(administrations).option_mask
+        if soft_prompts is None:
+            soft_prompts = np.zeros((1, 0, self.width), dtype=np.float32)
+        if soft_prompts.ndim != 3 or soft_prompts.shape[2] != self.width:
+            raise SoftPromptError(
+                f"want soft prompts (candidates, tokens, {self.width}) for {self.model_id}, got {soft_prompts.shape}"
+            )
+        prompts = torch.from_numpy(np.ascontiguousarray(soft_prompts)).to(self.device, self.dtype)
+        log_probabilities = np.full((len(prompts), len(administrations), *option_mask.shape), -np.inf)
+        for a, administration in enumerate(administrations):
+            rendered = self.rendered(administration)
+            found = self._log_probabilities(prompts, rendered)
+            for i, options in enumerate(rendered.reads):
+                for k, reads in enumerate(options):
+                    log_probabilities[:, a, i, k] = sum(found[read] for read in reads)
+        return make_responses(log_probabilities, option_mask)
+
+    def _log_probabilities(self, prompts: torch.Tensor, rendered: Rendered) -> dict[Read, Floats]:
+        """Look up every read of an administration for every candidate: read -> (P,)."""
+        wanted: dict[int, list[Read]] = {}
+        for read in dict.fromkeys(read for options in rendered.reads for reads in options for read in reads):
+            wanted.setdefault(read.row, []).append(read)
+        found: dict[Read, Floats] = {}
+        for rows in _groups_of_like_length(rendered.rows, self.positions_per_pass):
+            reads = [read._replace(row=place) for place, row in enumerate(rows) for read in wanted[row]]
+            values = self._pass_in_batches(prompts, [rendered.rows[row] for row in rows], reads)
+            for read, value in zip(reads, values, strict=True):
+                found[read._replace(row=rows[read.row])] = value
+        return found
+
+    def _pass_in_batches(self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read]) -> Floats:
+        """Pass all candidates through the rows, as many at a time as fit: (reads, P)."""
+        length = prompts.shape[1] + max(map(len, rows))
+        size = max(1, self.positions_per_pass // (len(rows) * length))
+        while True:
+            try:
+                parts = [self._pass(batch, rows, reads) for batch in prompts.split(size)]
+                return np.concatenate(parts, axis=1)
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise ModelError(f"one candidate of {len(rows)} rows x {length} tokens does not fit in memory") from None
+                size //= 2
+                self.positions_per_pass = size * len(rows) * length
+                log.warning("out of memory: going on with %d candidates at a time", size)
+
+    def _pass(self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read]) -> Floats:
+        """One forward pass over candidates x rows: log-probabilities (reads, P)."""
+        candidates, soft = prompts.shape[:2]
+        longest = max(map(len, rows))
+        ids = torch.zeros(len(rows), longest, dtype=torch.long, device=self.device)
+        mask = torch.zeros(len(rows), soft + longest, dtype=torch.long, device=self.device)
+        for place, row in enumerate(rows):
+            ids[place, : len(row)] = torch.tensor(row)
+            mask[place, : soft + len(row)] = 1
+        positions = sorted({read.position for read in reads})
+        kept = torch.tensor([soft + position for position in positions], device=self.device)
+        with torch.inference_mode():
+            text = self.embed(ids)
+            embeds = torch.cat(
+                [
+                    prompts[:, None].expand(-1, len(rows), -1, -1),
+                    text[None].expand(candidates, -1, -1, -1),
+                ],
+                dim=2,
+            ).flatten(0, 1)
+            options = {"logits_to_keep": kept} if self._keeps_logits else {}
+            logits = self.model(
+                inputs_embeds=embeds, attention_mask=mask.repeat(candidates, 1), use_cache=False, **options
+            ).logits
+            if not self._keeps_logits:
+                logits = logits[:, kept]
+            at_row = torch.tensor([read.row for read in reads], device=self.device)
+            at_kept = torch.tensor([positions.index(read.position) for read in reads], device=self.device)
+            tokens = torch.tensor([read.token for read in reads], device=self.device)
+            logits = logits.unflatten(0, (candidates, len(rows))).float()
+            norms = logits.logsumexp(dim=-1)
+            values = logits[:, at_row, at_kept, tokens] - norms[:, at_row, at_kept]
+        return cast(Floats, values.T.cpu().numpy().astype(np.float64))
+
+
+def _groups_of_like_length(rows: Sequence[tuple[int, ...]], most_positions: int) -> list[list[int]]:
+    """Return row indices in groups that waste little padding and that fit one pass."""
+    groups: list[list[int]] = []
+    for index in sorted(range(len(rows)), key=lambda i: (-len(rows[i]), i)):
+        longest = len(rows[groups[-1][0]]) if groups else 0
+        full = groups and (len(groups[-1]) + 1) * longest > most_positions
+        if not groups or full or len(rows[index]) < SHORTEST_SHARE * longest:
+            groups.append([])
+        groups[-1].append(index)
+    return groups
+
+
+def _locate(model_id: str) -> Path:
+    """Return the folder of a bundled or local model, or the hub id as a path that does not exist."""
+    if model_id in BUNDLED:
+        return Path(str(files("hofsteer.respondent"))) / model_id
+    path = Path(model_id).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"want a model folder, but {model_id} has no config.json")
+        return path
+    if path.exists() or path.is_absolute() or model_id.startswith((".", "~")) or model_id.count("/") > 1:
+        raise ModelError(f"want a model folder, hub id or {BUNDLED[0]!r}, but there is no folder {model_id}")
+    return Path(model_id)
+
+
+def _dtype(name: str | None, device: torch.device) -> torch.dtype:
+    if name is None:
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name not in dtypes:
+        raise ModelError(f"want dtype {', '.join(dtypes)}, got {name!r}{did_you_mean(name, dtypes)}")
+    return dtypes[name]

@@ -1,0 +1,66 @@
+"""The loss, and the reference rows that need no model: the mean country and the nearest other country.
+
+A loss says little alone. Answering 3 everywhere scores 50 on every index (C = 50) and is 11.7 points from India, where
+the scores of the United States are 26.5 away. Half of the 62 countries that the 2015 matrix holds in full have another
+one of them within 8 points.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hofsteer.errors import TargetError
+from hofsteer.targets.base import Target, complete_countries
+
+Floats = NDArray[np.float64]
+
+
+def index_loss(scores: Floats, target: Floats) -> Floats:
+    """Return the mean of |score - target| over the dimensions that the target has, in index points.
+
+    Args:
+        scores: (..., M), index points.
+        target: (M,), index points; NaN where the target has no score, and that dimension is left out.
+
+    Returns:
+        (...): at least 0. NaN where a score is missing on a dimension that the target has: a loss over fewer dimensions
+        than its neighbours' would look better than it is.
+
+    Raises:
+        TargetError: the target has no score at all, or the scores have other than M dimensions.
+
+    >>> index_loss(np.array([[50.0, 50.0], [77.0, np.nan]]), np.array([77.0, np.nan]))
+    array([27.,  0.])
+    """
+    if target.ndim != 1 or scores.shape[-1:] != target.shape:
+        raise TargetError(f"want scores (..., M) and a target (M,), got {scores.shape} and {target.shape}")
+    available = ~np.isnan(target)
+    if not available.any():
+        raise TargetError(f"want a target with a score on at least one of {target.size} dimensions, got none")
+    return np.asarray(np.abs(scores[..., available] - target[available]).mean(axis=-1))
+
+
+def mean_country(dimensions: Sequence[str]) -> Floats:
+    """Return the mean scores (M,) over `complete_countries()`, the target's own country included; NaN if unknown."""
+    return np.asarray(_table(complete_countries(), dimensions).mean(axis=0))
+
+
+def nearest(target: Target, dimensions: Sequence[str]) -> tuple[Target, float]:
+    """Return the nearest other country with all six scores, and its `index_loss` to the target.
+
+    Only the target's own dimensions count. Rows of the same code under another source are not other countries. Among
+    equals the first by code is returned.
+
+    Raises:
+        TargetError: the target has no score on any of `dimensions`.
+    """
+    code = target.code.partition("@")[0]
+    others = tuple(country for country in complete_countries() if country.code != code)
+    losses = index_loss(_table(others, dimensions), target.vector(dimensions))
+    best = int(losses.argmin())
+    return others[best], float(losses[best])
+
+
+def _table(targets: Sequence[Target], dimensions: Sequence[str]) -> Floats:
+    return np.stack([target.vector(dimensions) for target in targets])
