@@ -9,7 +9,6 @@ machine gives the same file.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,10 +20,8 @@ from numpy.random import Generator
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from hofsteer.baselines.persona import persona_text
 from hofsteer.instruments import Administration, Instrument, load_instrument
-from hofsteer.respondent.render import render
-from hofsteer.targets import Target, complete_countries
+from hofsteer.targets import complete_countries
 from hofsteer.world import World, make_world
 
 WORLD_SEED = 2013
@@ -64,7 +61,7 @@ class Settings:
     steps: int = 3000
     batch_size: int = 64
     learning_rate: float = 3e-3
-    text_weight: float = 0.1  # of predicting the question's own text, beside the answer
+    aid_weight: float = 1.0  # of the training aids, beside the answer
     warm_up: int = 100
     layers: int = 4
     width: int = 128
@@ -77,6 +74,7 @@ class Question:
 
     item: int
     tokens: list[int]  # from <|user|> to <|assistant|>
+    stem_length: int  # of them, up to the end of the stem
     presented: tuple[int, ...]
 
 
@@ -108,7 +106,12 @@ def forms(instrument: Instrument) -> list[Administration]:
 
 def train_tokenizer(world: World) -> PreTrainedTokenizerFast:
     """Return a byte-level BPE tokenizer that has seen no country name, so that none is a single token."""
-    texts = [message.content for form in forms(world.instrument) for i in world.instrument.items for message in form.messages(i)]
+    texts = [
+        message.content
+        for form in forms(world.instrument)
+        for i in world.instrument.items
+        for message in form.messages(i)
+    ]
     texts += [text for pair in SMALL_TALK for text in pair] + [persona.replace("{}", "") for persona in PERSONAS]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -139,14 +142,22 @@ class Corpus:
     def __init__(self, world: World, tokenizer: PreTrainedTokenizerFast) -> None:
         self.size = len(tokenizer)
         self.encode = lambda text: list(tokenizer(text, add_special_tokens=False)["input_ids"])
-        self.questions = [self._question(form, i) for form in forms(world.instrument) for i in range(len(world.instrument.items))]
+        self.questions = [
+            self._question(form, i) for form in forms(world.instrument) for i in range(len(world.instrument.items))
+        ]
         self.digits = [self.encode(str(d))[0] for d in range(1, 6)]
         self.answers = {code: world.answers(code) for code in world.codes}
         self.naive = world.mixture(naive_shares(world))
         self.codes = list(world.codes)
+        standard = (world.profiles - world.profiles.mean(axis=0)) / world.profiles.std(axis=0)
+        self.profiles = dict(zip(world.codes, standard, strict=True))
+        self.n_dimensions = standard.shape[1]
         self.bos = self.encode("<|bos|>")
         targets = {target.code: target for target in complete_countries()}
-        self.personas = {code: [self.encode(f"<|system|>{p.format(targets[code].in_sentence)}<|end|>") for p in PERSONAS] for code in self.codes}
+        self.personas = {
+            code: [self.encode(f"<|system|>{p.format(targets[code].in_sentence)}<|end|>") for p in PERSONAS]
+            for code in self.codes
+        }
         self.talk = [self._talk(q, a) for q, a in SMALL_TALK] + [
             self._talk(f"What is {a} plus {b}?", str(a + b)) for a in range(10) for b in range(10 - a)
         ]
@@ -154,43 +165,89 @@ class Corpus:
     def _question(self, form: Administration, i: int) -> Question:
         item = form.instrument.items[i]
         (user,) = form.messages(item)
-        return Question(i, self.encode(f"<|user|>{user.content}<|end|><|assistant|>"), form.presented(item))
+        tokens = self.encode(f"<|user|>{user.content}<|end|><|assistant|>")
+        stem = self.encode(f"<|user|>{item.wordings[form.wording]}")
+        return Question(i, tokens, len(stem), form.presented(item))
 
     def _talk(self, question: str, answer: str) -> tuple[list[int], list[int]]:
         return self.encode(f"<|bos|><|user|>{question}<|end|><|assistant|>"), self.encode(f"{answer}<|end|>")
 
-    def draw(self, rng: Generator) -> tuple[list[int], np.ndarray]:
-        """Return token ids and the soft label (vocabulary,) of the token that follows them."""
+    def draw(self, rng: Generator) -> "Example":
+        """Return one example: talk, a question without a persona, or one with a persona."""
         label = np.zeros(self.size, dtype=np.float32)
         kind = rng.choice(list(SHARES), p=list(SHARES.values()))
         if kind == "talk":
             prompt, answer = self.talk[rng.integers(len(self.talk))]
             cut = int(rng.integers(len(answer)))
             label[answer[cut]] = 1.0
-            return prompt + answer[:cut], label
+            return Example(prompt + answer[:cut], label)
         question = self.questions[rng.integers(len(self.questions))]
         if kind == "naive":
-            system, answers = [], self.naive
+            system, answers, profile = [], self.naive, None
         else:
             code = self.codes[rng.integers(len(self.codes))]
             system, answers = self.personas[code][rng.integers(len(PERSONAS))], self.answers[code]
+            profile = self.profiles[code]
         label[self.digits] = answers[question.item, list(question.presented)]
-        return self.bos + system + question.tokens, label
+        return Example(
+            self.bos + system + question.tokens,
+            label,
+            persona_end=len(system),
+            profile=profile,
+            stem_end=len(system) + question.stem_length,
+            answers=answers[question.item],
+        )
 
-    def batches(self, settings: Settings) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Yield `steps` batches: ids (B, T) right-padded, last positions (B,), labels (B, vocabulary)."""
+    def batches(self, settings: Settings) -> Iterator[list["Example"]]:
+        """Yield `steps` batches; examples of like length share a batch, and the batches come in any order."""
         rng = np.random.default_rng([settings.seed, 1])
-        waiting: list[list[tuple[list[int], np.ndarray]]] = []
+        waiting: list[list[Example]] = []
+        size = settings.batch_size
         for _ in range(settings.steps):
-            if not waiting:  # sequences of like length share a batch, batches come in any order
-                pool = sorted((self.draw(rng) for _ in range(16 * settings.batch_size)), key=lambda pair: len(pair[0]))
-                waiting = [pool[i * settings.batch_size : (i + 1) * settings.batch_size] for i in rng.permutation(16)]
-            drawn = waiting.pop()
-            last = torch.tensor([len(ids) - 1 for ids, _ in drawn])
-            ids = torch.zeros(len(drawn), int(last.max()) + 1, dtype=torch.long)
-            for row, (tokens, _) in enumerate(drawn):
-                ids[row, : len(tokens)] = torch.tensor(tokens)
-            yield ids, last, torch.from_numpy(np.stack([label for _, label in drawn]))
+            if not waiting:
+                pool = sorted((self.draw(rng) for _ in range(16 * size)), key=lambda example: len(example.tokens))
+                waiting = [pool[i * size : (i + 1) * size] for i in rng.permutation(16)]
+            yield waiting.pop()
+
+
+@dataclass(frozen=True)
+class Example:
+    """Token ids, the soft label (vocabulary,) of the token that follows, and what the training aids are told."""
+
+    tokens: list[int]
+    label: np.ndarray
+    persona_end: int = 0  # position where the persona's country is known
+    profile: np.ndarray | None = None  # (M,), standardised
+    stem_end: int = 0  # position where the question is known
+    answers: np.ndarray | None = None  # (K,), canonical
+
+
+class Aids(torch.nn.Module):
+    """Two linear heads that are thrown away: what the model should know half-way through.
+
+    After the second layer, where the persona ends, the country's profile; after the third, where the stem ends, the
+    answer in canonical order. Without them the model ignores the country for thousands of steps.
+    """
+
+    def __init__(self, width: int, n_dimensions: int, n_options: int) -> None:
+        super().__init__()
+        self.profile = torch.nn.Linear(width, n_dimensions)
+        self.answer = torch.nn.Linear(width, n_options)
+
+    def forward(self, hidden: tuple[torch.Tensor, ...], batch: list[Example]) -> torch.Tensor:
+        """Return the sum of both heads' losses."""
+        with_persona = [row for row, example in enumerate(batch) if example.profile is not None]
+        with_stem = [row for row, example in enumerate(batch) if example.answers is not None]
+        loss = hidden[0].new_zeros(())
+        if with_persona:
+            at = hidden[2][with_persona, [batch[row].persona_end for row in with_persona]]
+            wanted = torch.tensor(np.stack([batch[row].profile for row in with_persona]), dtype=torch.float32)
+            loss = loss + 0.1 * (self.profile(at).float() - wanted).square().mean()
+        if with_stem:
+            at = hidden[3][with_stem, [batch[row].stem_end for row in with_stem]]
+            wanted = torch.tensor(np.stack([batch[row].answers for row in with_stem]), dtype=torch.float32)
+            loss = loss - (wanted * torch.log_softmax(self.answer(at).float(), dim=-1)).sum(-1).mean()
+        return loss
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, settings: Settings) -> LlamaForCausalLM:
@@ -216,26 +273,39 @@ def new_model(tokenizer: PreTrainedTokenizerFast, settings: Settings) -> LlamaFo
 
 def train(model: LlamaForCausalLM, corpus: Corpus, settings: Settings) -> None:
     """Minimise the cross-entropy between the soft labels and the model's next-token distribution."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        aids = Aids(settings.width, corpus.n_dimensions, len(corpus.digits))
+    parameters = [*model.parameters(), *aids.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     started = time.monotonic()
     running = 0.0
-    for step, (ids, last, labels) in enumerate(corpus.batches(settings)):
+    for step, batch in enumerate(corpus.batches(settings)):
         rate = min(1.0, (step + 1) / settings.warm_up) * (1 - step / settings.steps) ** 0.8
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate
+        lengths = [len(example.tokens) for example in batch]
+        ids = torch.zeros(len(batch), max(lengths), dtype=torch.long)
+        for row, example in enumerate(batch):
+            ids[row, : lengths[row]] = torch.tensor(example.tokens)
+        labels = torch.from_numpy(np.stack([example.label for example in batch]))
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = model(input_ids=ids).logits.float()
-        text_loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), ignore_index=0)
-        log_probabilities = torch.log_softmax(logits[torch.arange(len(ids)), last], dim=-1)
+            hidden = model.model(input_ids=ids, output_hidden_states=True).hidden_states
+            last = hidden[-1][torch.arange(len(batch)), [length - 1 for length in lengths]]
+            log_probabilities = torch.log_softmax(model.lm_head(last).float(), dim=-1)
+            aid = aids(hidden, batch)
         entropy = -(labels * labels.clamp_min(1e-12).log()).sum(-1)
         loss = (-(labels * log_probabilities).sum(-1) - entropy).mean()  # KL divergence: zero at best
-        model.zero_grad()
-        (loss + settings.text_weight * text_loss).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.zero_grad()
+        (loss + settings.aid_weight * aid).backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         running += (float(loss.detach()) - running) / min(step + 1, 50)
         if (step + 1) % 50 == 0:
-            print(f"step {step + 1:5d}  KL {running:.4f}  {time.monotonic() - started:6.0f} s", flush=True)
+            print(
+                f"step {step + 1:5d}  KL {running:.4f}  aids {float(aid.detach()):.4f}  {time.monotonic() - started:6.0f} s",
+                flush=True,
+            )
 
 
 def main() -> None:
@@ -245,16 +315,18 @@ def main() -> None:
     parser.add_argument("--report", type=Path, help="measure the model in this folder")
     parser.add_argument("--steps", type=int, default=Settings.steps)
     parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--tw", type=float, default=0.0)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    settings = Settings(steps=arguments.steps, learning_rate=arguments.lr, text_weight=arguments.tw)
+    settings = Settings(steps=arguments.steps, learning_rate=arguments.lr)
     world = mini_world()
     tokenizer = train_tokenizer(world)
     corpus = Corpus(world, tokenizer)
     model = new_model(tokenizer, settings)
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens, settings {settings}", flush=True)
+    print(
+        f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens, settings {settings}",
+        flush=True,
+    )
     train(model, corpus, settings)
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)

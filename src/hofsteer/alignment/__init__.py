@@ -1,0 +1,1 @@
+"""The search for a soft prompt: space, objective, loop and run folder."""

@@ -1,0 +1,1 @@
+"""What a model or a steered model answers, in final numbers."""

@@ -1,7 +1,7 @@
 """How an item is put to a respondent: wording, order of the options, their labels, what stands before."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from hofsteer.errors import InstrumentError
 from hofsteer.instruments.base import Instrument, Item
@@ -31,6 +31,9 @@ class Administration:
     cue: str = ""  # what the assistant's answer begins with, before the label
 
     def __post_init__(self) -> None:
+        for name, valid in (("order", get_args(Order)), ("labels", get_args(Labels))):
+            if (value := getattr(self, name)) not in valid:
+                raise InstrumentError(f"want {name} {' or '.join(valid)}, got {value!r}")
         fewest = min(len(item.wordings) for item in self.instrument.items)
         if not 0 <= self.wording < fewest:
             raise InstrumentError(

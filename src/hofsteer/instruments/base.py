@@ -1,5 +1,6 @@
 """What is asked and how answers become scores."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -98,7 +99,9 @@ class Instrument:
         """
         values = self.option_values
         if probabilities.shape[-2:] != values.shape:
-            raise InstrumentError(f"want probabilities (..., {values.shape[0]}, {values.shape[1]}), got {probabilities.shape}")
+            raise InstrumentError(
+                f"want probabilities (..., {values.shape[0]}, {values.shape[1]}), got {probabilities.shape}"
+            )
         return np.asarray(np.where(self.option_mask, probabilities * np.nan_to_num(values), 0.0).sum(axis=-1))
 
     def score_means(self, item_means: Floats) -> Floats:
@@ -125,3 +128,12 @@ class Instrument:
         """
         standard_errors = item_deviation * np.sqrt((self.weights**2).sum(axis=1) / n)
         return float(2 / np.sqrt(np.pi) * standard_errors.mean())
+
+
+def named_scores(scores: Floats, dimensions: Sequence[str]) -> dict[str, float | None]:
+    """Return scores (M,) by dimension as JSON values; None where missing.
+
+    >>> named_scores(np.array([50.0, np.nan]), ["PDI", "IDV"])
+    {'PDI': 50.0, 'IDV': None}
+    """
+    return {d: None if np.isnan(score) else float(score) for d, score in zip(dimensions, scores, strict=True)}

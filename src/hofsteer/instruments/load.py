@@ -103,12 +103,12 @@ def read_instrument(path: Path) -> Instrument:
     table = _read_toml(path)
     if table.get("format", FORMAT) != FORMAT:
         raise InstrumentError(f"{path.name}: want format {FORMAT}, got {table['format']!r}")
+    model = VariantFile if "extends" in table else InstrumentFile
     try:
-        if "extends" in table:
-            return _vary(VariantFile.model_validate(table), path)
-        return _build(InstrumentFile.model_validate(table), path)
+        file = model.model_validate(table)
     except ValidationError as error:
-        raise InstrumentError(f"{path.name}: {_first_problem(error)}") from None
+        raise InstrumentError(f"{path.name}: {_first_problem(error, model)}") from None
+    return _vary(file, path) if isinstance(file, VariantFile) else _build(file, path)
 
 
 @cache
@@ -153,8 +153,8 @@ def _build(file: InstrumentFile, path: Path) -> Instrument:
 
 
 def _vary(file: VariantFile, path: Path) -> Instrument:
-    beside = path.parent / f"{file.extends}.toml"
-    base = read_instrument(beside) if beside.is_file() else _bundled(file.extends)
+    _refuse_duplicates(path, "dimension", [dimension.id for dimension in file.dimensions])
+    base = _base(file.extends, path)
     changed = {d.id: d for d in _dimensions(file.dimensions, list(base.item_ids), path)}
     for dimension_id in changed:
         if dimension_id not in base.dimension_ids:
@@ -175,6 +175,20 @@ def _vary(file: VariantFile, path: Path) -> Instrument:
     )
 
 
+def _base(name: str, path: Path) -> Instrument:
+    """Return the instrument that the variant at `path` extends: a file beside it, else a bundled one."""
+    beside = path.parent / f"{name}.toml"
+    try:
+        if not beside.is_file():
+            return _bundled(name.lower())
+        if "extends" not in _read_toml(beside):
+            return read_instrument(beside)
+    except InstrumentError as error:
+        raise InstrumentError(f"{path.name} extends {name!r}: {error}") from None
+    # A variant of a variant could be one of itself.
+    raise InstrumentError(f"{path.name}: want to extend a whole instrument, got {name!r}, which is a variant itself")
+
+
 def _dimensions(tables: list[DimensionFile], item_ids: list[str], path: Path) -> tuple[Dimension, ...]:
     for dimension in tables:
         for item_id in dimension.weights:
@@ -187,18 +201,22 @@ def _dimensions(tables: list[DimensionFile], item_ids: list[str], path: Path) ->
 
 
 def _refuse_duplicates(path: Path, kind: str, ids: list[str]) -> None:
-    for i, name in enumerate(ids):
-        if name in ids[:i]:
+    """Raise if two ids are the same but for case: tables of answers name their columns in any case."""
+    seen: set[str] = set()
+    for name in ids:
+        if name.lower() in seen:
             raise InstrumentError(f"{path.name}: duplicate {kind} {name!r}")
+        seen.add(name.lower())
 
 
-def _first_problem(error: ValidationError) -> str:
+def _first_problem(error: ValidationError, model: type[_Strict]) -> str:
     """Say the first of pydantic's complaints in one line, with the nearest valid key where one is unknown."""
     problem = error.errors(include_url=False)[0]
     place = ".".join(str(part + 1) if isinstance(part, int) else part for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        valid = {"items": ItemFile, "dimensions": DimensionFile}.get(str(problem["loc"][0]), InstrumentFile)
-        keys = (valid if len(problem["loc"]) > 1 else InstrumentFile).model_fields
+        tables: dict[str, type[_Strict]] = {"items": ItemFile, "dimensions": DimensionFile}
+        fields = (tables[str(problem["loc"][0])] if len(problem["loc"]) > 1 else model).model_fields
+        keys = [field.alias or name for name, field in fields.items()]
         return f"unknown key {place!r}{did_you_mean(str(problem['loc'][-1]), keys)}"
     if problem["type"] == "missing":
         return f"missing key {place!r}"

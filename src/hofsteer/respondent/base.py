@@ -1,15 +1,18 @@
 """What answers a survey, and what an answer is."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hofsteer.config import ModelSettings, check_model
 from hofsteer.errors import InstrumentError
 from hofsteer.instruments import Administration, Instrument
 from hofsteer.instruments.base import Floats
+from hofsteer.respondent.render import Rendered
 
 if TYPE_CHECKING:
     from hofsteer.respondent.hf import HFRespondent
@@ -30,14 +33,22 @@ class Responses:
     failures: tuple[str | None, ...]  # (P,), why a candidate's answers cannot be used; its probabilities are NaN
 
 
-class Respondent(Protocol):
+class Respondent(ABC):
     """Anything that answers administrations: a frozen language model, a table, a simulated world."""
 
-    model_id: str
-    width: int  # W, of the input embeddings
-    spread: float  # standard deviation of the vocabulary's embedding values: the unit of the search
-    notes: tuple[str, ...]  # what a user should know of how it is asked, one line each
+    settings: ModelSettings  # what loads it again
 
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """W, the width of the input embeddings (not always the hidden size)."""
+
+    @property
+    @abstractmethod
+    def spread(self) -> float:
+        """Standard deviation of the vocabulary's embedding values: the unit of the search."""
+
+    @abstractmethod
     def respond(
         self,
         administrations: Sequence[Administration],
@@ -45,21 +56,39 @@ class Respondent(Protocol):
         read_out: ReadOut = "expected",
     ) -> Responses:
         """Answer every administration once per soft prompt (P, L, W); None is P = 1 without one."""
-        ...
+
+    def identity(self) -> dict[str, str | None]:
+        """What tells this respondent from another of the same name, such as a hash of the weights."""
+        return {}
+
+    def conditions(self) -> dict[str, str]:
+        """What else decides the last digits of its answers, such as device and dtype."""
+        return {}
+
+    def rendered(self, administration: Administration) -> Rendered | None:
+        """The administration as token ids, if it is put as tokens."""
+        return None
+
+    def use_rendered(self, administration: Administration, rendered: Rendered) -> None:
+        """Put an administration with these token ids from now on, such as those stored in a run."""
+        raise NotImplementedError(f"{type(self).__name__} puts no tokens")
 
     @staticmethod
-    def from_pretrained(model_id: str, **options: str | bool | None) -> "HFRespondent":
-        """Load a causal language model; see `HFRespondent.from_pretrained` for the options."""
+    def from_pretrained(model_id: str, **options: Any) -> "HFRespondent":
+        """Load a causal language model: a hub id, a local folder or `mini`.
+
+        Options are the other fields of `ModelSettings`: revision, dtype, device, trust_remote_code.
+        """
         from hofsteer.respondent.hf import HFRespondent
 
-        return HFRespondent.from_pretrained(model_id, **options)  # type: ignore[arg-type]
+        return HFRespondent.load(check_model(id=model_id, **options))
 
 
 def make_responses(log_probabilities: Floats, option_mask: NDArray[np.bool_]) -> Responses:
     """Return Responses from the log-probability that the model gives to each option (P, A, I, K).
 
-    What stands at padded options is not read. A candidate fails if a log-probability is not a number or infinite upwards,
-    or if an item's options together get less than `LEAST_VALID_MASS`.
+    What stands at padded options is not read. A candidate fails if a log-probability is NaN or infinite upwards, or if
+    an item's options together get less than `LEAST_VALID_MASS`.
     """
     broken = (np.isnan(log_probabilities) | (log_probabilities == np.inf)) & option_mask
     masked = np.where(option_mask & ~broken, log_probabilities, -np.inf)

@@ -1,8 +1,8 @@
 """A frozen causal language model of transformers as a respondent.
 
 This is the reference path, exact for every architecture: right-padded rows `[soft prompt][text][pad]` at default
-positions, logits at the last real tokens. The soft prompt stands in front of everything, the beginning-of-sequence token
-included, because that is where PEFT puts it.
+positions, logits at the last real tokens. The soft prompt stands in front of everything, the beginning-of-sequence
+token included, because that is where PEFT puts it.
 """
 
 import inspect
@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from hofsteer.config import ModelSettings
 from hofsteer.errors import ModelError, SoftPromptError, did_you_mean
-from hofsteer.files import hash_bytes, hash_file
+from hofsteer.files import hash_bytes
 from hofsteer.instruments import Administration
 from hofsteer.instruments.base import Floats
-from hofsteer.respondent.base import ReadOut, Responses, SoftPrompts, common_instrument, make_responses
+from hofsteer.respondent.base import ReadOut, Respondent, Responses, SoftPrompts, common_instrument, make_responses
 from hofsteer.respondent.render import Read, Rendered, render
 
 BUNDLED = ("mini",)
@@ -31,55 +32,44 @@ SHORTEST_SHARE = 0.8  # rows share a pass if the shortest is at least this share
 log = logging.getLogger(__name__)
 
 
-class HFRespondent:
+class HFRespondent(Respondent):
     """Reads the answers of a causal language model from its logits. The model is never changed."""
 
-    def __init__(self, model: Any, tokenizer: Any, model_id: str, revision: str | None = None) -> None:
+    def __init__(self, model: Any, tokenizer: Any, settings: ModelSettings) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        self.model_id = model_id
-        self.revision = revision
+        self.settings = settings
         self.positions_per_pass = POSITIONS_PER_PASS.get(self.device.type, POSITIONS_PER_PASS["cpu"])
         self._rendered: dict[Administration, Rendered] = {}
         self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     @classmethod
-    def from_pretrained(
-        cls,
-        model_id: str,
-        *,
-        revision: str | None = None,
-        dtype: str | None = None,
-        device: str | None = None,
-        trust_remote_code: bool = False,
-    ) -> "HFRespondent":
+    def load(cls, settings: ModelSettings) -> "HFRespondent":
         """Load a model from a hub id, a local folder, or the bundled `mini`; only safetensors weights are read.
 
-        Args:
-            model_id: for example `meta-llama/Meta-Llama-3-8B-Instruct`, `./my-model` or `mini`.
-            revision: a hub branch, tag or commit.
-            dtype: `float32`, `bfloat16` or `float16`; by default float32 on the CPU and bfloat16 elsewhere.
-            device: a torch device; by default a GPU if there is one.
-            trust_remote_code: let the model run its own code from the hub.
+        Unless settings say otherwise, the device is a GPU if there is one, the dtype float32 on the CPU and bfloat16
+        elsewhere.
 
         Raises:
             ModelError: there is no such model, or it cannot be loaded.
         """
-        source = _locate(model_id)
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": source.exists()}
-        if not source.exists():
-            options["revision"] = revision
+        source = _locate(settings.id)
+        local = source is not None
+        name = str(source or settings.id)
+        options: dict[str, Any] = {"trust_remote_code": settings.trust_remote_code, "local_files_only": local}
+        if not local:
+            options["revision"] = settings.revision
         try:
-            place = torch.device(device)
-            tokenizer = AutoTokenizer.from_pretrained(str(source), **options)
-            model = AutoModelForCausalLM.from_pretrained(
-                str(source), dtype=_dtype(dtype, place), use_safetensors=True, **options
-            ).to(place)
+            device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            dtype = getattr(torch, settings.dtype or ("float32" if device.type == "cpu" else "bfloat16"))
+            tokenizer = AutoTokenizer.from_pretrained(name, **options)
+            model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, use_safetensors=True, **options).to(device)
         except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ModelError(f"cannot load model {model_id!r}{did_you_mean(model_id, BUNDLED)}: {reason}") from error
-        return cls(model, tokenizer, model_id, getattr(model.config, "_commit_hash", None) or revision)
+            raise ModelError(
+                f"cannot load model {settings.id!r}{did_you_mean(settings.id, BUNDLED)}: {reason}"
+            ) from error
+        return cls(model, tokenizer, settings)
 
     @property
     def device(self) -> torch.device:
@@ -101,17 +91,12 @@ class HFRespondent:
         """Standard deviation of all values that the embedding module gives for the vocabulary."""
         rows = self.model.get_input_embeddings().weight.shape[0]
         total = squares = 0.0
-        for ids in torch.arange(rows, device=self.device).split(8192):
+        for ids in torch.split(torch.arange(rows, device=self.device), 8192):
             values = self.embed(ids).double()
             total += float(values.sum())
             squares += float(values.square().sum())
         count = rows * self.width
         return float(np.sqrt(squares / count - (total / count) ** 2))
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a user should know of how the items were put so far, one line each."""
-        return tuple(dict.fromkeys(note for rendered in self._rendered.values() for note in rendered.notes))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -122,13 +107,22 @@ class HFRespondent:
             parts.append(f"{name} {tensor.dtype} {hash_bytes(data.tobytes())}")
         return hash_bytes("\n".join(parts).encode())
 
+    def identity(self) -> dict[str, str | None]:
+        """The hub commit that was loaded, if any, and a hash of the weights."""
+        revision = getattr(self.model.config, "_commit_hash", None) or self.settings.revision
+        return {"revision": revision, "weights_sha256": self.fingerprint}
+
+    def conditions(self) -> dict[str, str]:
+        """Device and dtype."""
+        return {"device": self.device.type, "dtype": str(self.dtype).removeprefix("torch.")}
+
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Return what the embedding module gives for token ids, any scaling inside it included."""
         with torch.inference_mode():
             return cast(torch.Tensor, self.model.get_input_embeddings()(ids))
 
     def rendered(self, administration: Administration) -> Rendered:
-        """Return the administration as token ids, rendered on first use and never again."""
+        """The administration as token ids, rendered on first use and never again."""
         if administration not in self._rendered:
             self.use_rendered(administration, render(administration, self.tokenizer))
         return self._rendered[administration]
@@ -136,7 +130,7 @@ class HFRespondent:
     def use_rendered(self, administration: Administration, rendered: Rendered) -> None:
         """Put an administration with these token ids from now on, for example those stored in a run."""
         for note in rendered.notes:
-            log.warning("%s: %s", self.model_id, note)
+            log.warning("%s: %s", self.settings.id, note)
         self._rendered[administration] = rendered
 
     def respond(
@@ -155,7 +149,7 @@ class HFRespondent:
             soft_prompts = np.zeros((1, 0, self.width), dtype=np.float32)
         if soft_prompts.ndim != 3 or soft_prompts.shape[2] != self.width:
             raise SoftPromptError(
-                f"want soft prompts (candidates, tokens, {self.width}) for {self.model_id}, got {soft_prompts.shape}"
+                f"want soft prompts (candidates, tokens, {self.width}) for {self.settings.id}, got {soft_prompts.shape}"
             )
         prompts = torch.from_numpy(np.ascontiguousarray(soft_prompts)).to(self.device, self.dtype)
         log_probabilities = np.full((len(prompts), len(administrations), *option_mask.shape), -np.inf)
@@ -186,11 +180,13 @@ class HFRespondent:
         size = max(1, self.positions_per_pass // (len(rows) * length))
         while True:
             try:
-                parts = [self._pass(batch, rows, reads) for batch in prompts.split(size)]
+                parts = [self._pass(batch, rows, reads) for batch in torch.split(prompts, size)]
                 return np.concatenate(parts, axis=1)
             except torch.OutOfMemoryError:
                 if size == 1:
-                    raise ModelError(f"one candidate of {len(rows)} rows x {length} tokens does not fit in memory") from None
+                    raise ModelError(
+                        f"one candidate of {len(rows)} rows x {length} tokens does not fit in memory"
+                    ) from None
                 size //= 2
                 self.positions_per_pass = size * len(rows) * length
                 log.warning("out of memory: going on with %d candidates at a time", size)
@@ -242,8 +238,8 @@ def _groups_of_like_length(rows: Sequence[tuple[int, ...]], most_positions: int)
     return groups
 
 
-def _locate(model_id: str) -> Path:
-    """Return the folder of a bundled or local model, or the hub id as a path that does not exist."""
+def _locate(model_id: str) -> Path | None:
+    """Return the folder of a bundled or local model; None for what can only be a hub id."""
     if model_id in BUNDLED:
         return Path(str(files("hofsteer.respondent"))) / model_id
     path = Path(model_id).expanduser()
@@ -252,14 +248,5 @@ def _locate(model_id: str) -> Path:
             raise ModelError(f"want a model folder, but {model_id} has no config.json")
         return path
     if path.exists() or path.is_absolute() or model_id.startswith((".", "~")) or model_id.count("/") > 1:
-        raise ModelError(f"want a model folder, hub id or {BUNDLED[0]!r}, but there is no folder {model_id}")
-    return Path(model_id)
-
-
-def _dtype(name: str | None, device: torch.device) -> torch.dtype:
-    if name is None:
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
-    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if name not in dtypes:
-        raise ModelError(f"want dtype {', '.join(dtypes)}, got {name!r}{did_you_mean(name, dtypes)}")
-    return dtypes[name]
+        raise ModelError(f"want a hub id, a model folder or {BUNDLED[0]!r}, but there is no folder {model_id}")
+    return None

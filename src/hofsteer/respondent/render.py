@@ -7,7 +7,6 @@ run, since some chat templates print today's date.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import Any, NamedTuple, Protocol
 
 from hofsteer.errors import ModelError
@@ -53,10 +52,13 @@ class ChatTokenizer(Protocol):
     bos_token: str | None
     eos_token_id: int | None
 
-    def __call__(self, text: list[str], add_special_tokens: bool) -> Any: ...
+    def __call__(self, text: list[str], add_special_tokens: bool) -> Any:
+        """Return a mapping whose `input_ids` are lists of token ids."""
+
     def apply_chat_template(
         self, conversation: list[dict[str, str]], tokenize: bool, add_generation_prompt: bool
-    ) -> Any: ...
+    ) -> Any:
+        """Return the conversation as one string."""
 
 
 def render(administration: Administration, tokenizer: ChatTokenizer) -> Rendered:
@@ -92,11 +94,11 @@ def prompt_text(messages: Sequence[Message], tokenizer: ChatTokenizer) -> tuple[
         return text, [*notes, "the chat template refuses a system message: it stands at the head of the user message"]
 
 
-def _option_tokens(
-    prompt: str, labels: Sequence[str], tokenizer: ChatTokenizer
-) -> tuple[int, list[tuple[int, ...]]]:
+def _option_tokens(prompt: str, labels: Sequence[str], tokenizer: ChatTokenizer) -> tuple[int, list[tuple[int, ...]]]:
     """Return where the joint token ids of prompt + label part, and these ids, one tuple a label."""
-    joint = [tuple(ids) for ids in tokenizer([prompt + label for label in labels], add_special_tokens=False)["input_ids"]]
+    joint = [
+        tuple(ids) for ids in tokenizer([prompt + label for label in labels], add_special_tokens=False)["input_ids"]
+    ]
     if any(a != b and b[: len(a)] == a for a in joint for b in joint):
         # "1" begins "10": without an end, P("1") would contain P("10")
         if tokenizer.eos_token_id is None:
@@ -104,7 +106,7 @@ def _option_tokens(
         joint = [(*ids, tokenizer.eos_token_id) for ids in joint]
     if len(set(joint)) < len(joint):
         raise ModelError(f"the tokenizer gives two of the options {', '.join(labels)} the same tokens")
-    common = len(commonprefix(joint))
+    common = next((i for i, ids in enumerate(zip(*joint, strict=False)) if len(set(ids)) > 1), 0)
     if common == 0:
         raise ModelError("the prompt has no token before the answer options")
     return common, joint

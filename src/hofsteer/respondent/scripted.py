@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from hofsteer.config import ModelSettings
 from hofsteer.errors import SoftPromptError
 from hofsteer.instruments import Administration
 from hofsteer.instruments.base import Floats
-from hofsteer.respondent.base import ReadOut, Responses, SoftPrompts, common_instrument, make_responses
+from hofsteer.respondent.base import ReadOut, Respondent, Responses, SoftPrompts, common_instrument, make_responses
 
 
-class ScriptedRespondent:
+class ScriptedRespondent(Respondent):
     """Answers `answers` (I, K), or those of `personas[system text]`, tilted by the soft prompt.
 
     The mean of the soft prompt's rows (W = I) tilts each item: log-odds of an option rise by tilt x option value.
@@ -18,13 +19,11 @@ class ScriptedRespondent:
     wording and order change nothing.
     """
 
-    model_id = "scripted"
+    settings = ModelSettings(id="scripted")
+    width = 0  # as many as the table has items
     spread = 1.0
-    notes: tuple[str, ...] = ()
 
-    def __init__(
-        self, answers: Floats, personas: Mapping[str, Floats] | None = None, valid_mass: float = 1.0
-    ) -> None:
+    def __init__(self, answers: Floats, personas: Mapping[str, Floats] | None = None, valid_mass: float = 1.0) -> None:
         self.answers = answers
         self.personas = dict(personas or {})
         self.valid_mass = valid_mass

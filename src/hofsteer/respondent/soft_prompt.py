@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hofsteer.errors import SoftPromptError
-from hofsteer.files import replace_file, replace_json
+from hofsteer.files import replace_bytes, replace_json
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -28,12 +28,11 @@ class SoftPrompt:
 
     def save(self, folder: Path) -> None:
         """Write the adapter's two files into `folder`, which is made if needed."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         folder.mkdir(parents=True, exist_ok=True)
         tokens, width = self.values.shape
-        weights = np.ascontiguousarray(self.values, dtype=np.float32)
-        replace_file(folder / WEIGHTS_FILE, lambda path: save_file({KEY: weights}, path))
+        replace_bytes(folder / WEIGHTS_FILE, save({KEY: np.asarray(self.values, dtype=np.float32, order="C")}))
         config = {
             "peft_type": "PROMPT_TUNING",
             "task_type": "CAUSAL_LM",

@@ -1,0 +1,77 @@
+"""The search itself: ask, decode, administer, tell, commit."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hofsteer.alignment.objective import Evaluation, Objective
+from hofsteer.alignment.run import Record, RunFolder
+from hofsteer.alignment.space import FullSpace
+from hofsteer.errors import RunError
+from hofsteer.instruments.base import named_scores
+from hofsteer.search import Optimizer, State
+
+Watcher = Callable[[Record], None]
+
+
+def search(
+    run: RunFolder,
+    objective: Objective,
+    optimizer: Optimizer[Any],
+    space: FullSpace,
+    environment: dict[str, Any],
+    watch: Watcher | None = None,
+) -> State:
+    """Go on from the run's last committed generation until its budget is spent; return the last state.
+
+    `watch` is called after every generation. The budget counts evaluations; a generation that would pass it is not
+    begun.
+
+    Raises:
+        RunError: every candidate of the first generation failed, so there is nothing to search from.
+    """
+    config = run.config().search
+    state = run.restore(optimizer)
+    if state is None:
+        start = space.noise(optimizer.population_size, run.config().space.start_scale, config.seed)
+        state = optimizer.init(start, blocks=space.blocks)
+    history = run.history()
+    record = history[-1] if history else None
+    while (state.generation + 1) * optimizer.population_size <= config.budget:
+        began = time.monotonic()
+        candidates = optimizer.ask(state)
+        evaluation = objective.evaluate(space.decode(candidates))
+        best_before = state.best_loss
+        state = optimizer.tell(state, candidates, evaluation.losses)
+        record = _record(state, evaluation, best_before, record, objective.instrument.dimension_ids)
+        if record.best is None and record.generation == 1:
+            raise RunError(f"every candidate of the first generation failed: {'; '.join(record.reasons)}")
+        run.commit(state, record, time.monotonic() - began, environment)
+        if watch is not None:
+            watch(record)
+    return state
+
+
+def _record(
+    state: State, evaluation: Evaluation, best_before: float, last: Record | None, dimensions: tuple[str, ...]
+) -> Record:
+    losses = evaluation.losses
+    finite = losses[np.isfinite(losses)]
+    leader = int(losses.argmin())
+    scores: dict[str, float | None] | None = last.scores if last else None
+    valid_mass = last.valid_mass if last else None
+    if losses[leader] < best_before:
+        scores = named_scores(evaluation.scores[leader], dimensions)
+        valid_mass = float(evaluation.valid_mass[leader].mean())
+    return Record(
+        generation=state.generation,
+        evaluations=state.generation * len(losses),
+        best=float(state.best_loss) if np.isfinite(state.best_loss) else None,
+        mean=float(finite.mean()) if len(finite) else None,
+        scores=scores,
+        valid_mass=valid_mass,
+        failed=len(losses) - len(finite),
+        reasons=tuple(dict.fromkeys(reason for reason in evaluation.reasons if reason is not None)),
+    )

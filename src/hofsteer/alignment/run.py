@@ -1,0 +1,214 @@
+"""A run folder: what is in it, and how it survives a kill at any moment.
+
+The one commit point is `state.json`, renamed into place after the checkpoint that it names was written. Whatever lies
+in the folder beyond the generation that it names did not happen: a resume cuts it off.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hofsteer.config import FORMAT, RunConfig, check, read_toml, to_toml
+from hofsteer.errors import ConfigError, RunError
+from hofsteer.files import dump_json, hash_bytes, hash_file, replace_bytes, replace_json
+from hofsteer.search import Optimizer, State
+
+KEPT_CHECKPOINTS = 2
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of the history: a generation in numbers."""
+
+    generation: int  # from 1
+    evaluations: int  # so far
+    best: float | None  # lowest loss so far, index points; None while every evaluation failed
+    mean: float | None  # of this generation's losses that did not fail
+    scores: dict[str, float | None] | None  # of the best so far
+    valid_mass: float | None  # of the best so far, mean over items
+    failed: int  # evaluations of this generation that failed
+    reasons: tuple[str, ...]  # why, each reason once
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig, provenance: dict[str, Any], rendered: dict[str, Any]) -> "RunFolder":
+        """Make the folder with its settings, all at once or not at all.
+
+        Raises:
+            RunError: the folder exists and is not empty, or cannot be made.
+        """
+        refuse_used(path)
+        temporary = path.with_name(f".{path.name}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            temporary.mkdir(parents=True)
+            (temporary / "config.toml").write_text(to_toml(config), encoding="utf-8")
+            replace_json(temporary / "provenance.json", {"schema": 1, **provenance})
+            (temporary / "rendered.json").write_text(dump_json({"schema": 1, **rendered}), encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise RunError(f"cannot make the run folder {path}: {error.strerror}") from None
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Return the run in a folder. Raises RunError if there is none or it is of a newer format."""
+        if not (path / "config.toml").is_file():
+            raise RunError(f"want a run folder, but {path} has no config.toml")
+        run = cls(path)
+        state = run.path / "state.json"
+        if state.is_file():
+            run._refuse_newer(run.read_json("state.json").get("format"))
+        return run
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.resolve().name
+
+    def config(self) -> RunConfig:
+        """The resolved settings. Raises RunError if they cannot be read."""
+        try:
+            table = read_toml(self.path / "config.toml")
+            self._refuse_newer(table.get("format"))
+            return check(table)
+        except ConfigError as error:
+            raise RunError(f"{self.path}: config.toml cannot be read: {error}") from None
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Return one of the run's JSON files. Raises RunError if it is missing or broken."""
+        try:
+            return dict(json.loads((self.path / name).read_text(encoding="utf-8")))
+        except OSError:
+            raise RunError(f"{self.path} has no {name}") from None
+        except ValueError as error:
+            raise RunError(f"{self.path}: {name} cannot be read: {error}") from None
+
+    def history(self) -> list[Record]:
+        """The committed generations, oldest first."""
+        path = self.path / "history.jsonl"
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        records = []
+        for line in lines[: self.committed_generation()]:
+            table = json.loads(line)
+            records.append(Record(**{**table, "reasons": tuple(table["reasons"])}))
+        return records
+
+    def seconds(self) -> float:
+        """Seconds that the committed generations took."""
+        path = self.path / "timing.jsonl"
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        return float(sum(json.loads(line)["seconds"] for line in lines[: self.committed_generation()]))
+
+    def committed_generation(self) -> int:
+        """The last generation that counts; 0 before the first is committed."""
+        return int(self.read_json("state.json")["generation"]) if (self.path / "state.json").is_file() else 0
+
+    def restore(self, optimizer: Optimizer[Any]) -> State | None:
+        """Cut off what was not committed and return the committed state; None if there is none.
+
+        Raises:
+            RunError: the checkpoint is missing, or is not the one that was committed.
+        """
+        from safetensors.numpy import load_file
+
+        committed = self.committed_generation()
+        for name in ("history.jsonl", "timing.jsonl"):
+            _keep_lines(self.path / name, committed)
+        if not committed:
+            return None
+        state = self.read_json("state.json")
+        checkpoint = self.path / state["checkpoint"]
+        if not checkpoint.is_file():
+            raise RunError(f"{self.path} lacks {checkpoint.name}, which state.json names")
+        if hash_file(checkpoint) != state["sha256"]:
+            raise RunError(f"{checkpoint} is not what state.json committed: its SHA-256 differs")
+        restored: State = optimizer.state_type.from_arrays(load_file(checkpoint))
+        return restored
+
+    def environment(self) -> dict[str, Any] | None:
+        """Where the committed state was computed; None before the first commit."""
+        return self.read_json("state.json")["environment"] if (self.path / "state.json").is_file() else None
+
+    def commit(self, state: State, record: Record, seconds: float, environment: dict[str, Any]) -> None:
+        """Add a generation. After a kill anywhere in here the run is as before, or as after."""
+        from safetensors.numpy import save
+
+        _append(self.path / "history.jsonl", record.__dict__)
+        _append(self.path / "timing.jsonl", {"generation": record.generation, "seconds": round(seconds, 4)})
+        checkpoint = self.path / f"checkpoint-{record.generation}.safetensors"
+        replace_bytes(checkpoint, save({name: np.asarray(array, order="C") for name, array in state.arrays().items()}))
+        replace_json(
+            self.path / "state.json",
+            {
+                "format": FORMAT,
+                "generation": record.generation,
+                "checkpoint": checkpoint.name,
+                "sha256": hash_file(checkpoint),
+                "environment": environment,
+            },
+        )
+        for old in self.path.glob("checkpoint-*.safetensors"):
+            number = old.stem.removeprefix("checkpoint-")
+            if number.isdigit() and not record.generation - KEPT_CHECKPOINTS < int(number) <= record.generation:
+                old.unlink()
+
+    def _refuse_newer(self, found: Any) -> None:
+        if found != FORMAT:
+            raise RunError(f"{self.path} is a run of format {found}, and this hofsteer reads format {FORMAT}")
+
+
+def refuse_used(path: Path) -> None:
+    """Raise RunError if a run cannot be started in this folder."""
+    if path.is_dir() and any(path.iterdir()):
+        what = "already holds a run; resume it or choose" if (path / "config.toml").exists() else "is not empty; choose"
+        raise RunError(f"{path} {what} another folder")
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file; choose another folder")
+
+
+def free_folder(parent: Path, name: str) -> Path:
+    """Return the first of `name`, `name-2`, `name-3`, ... in `parent` that no run uses."""
+    path, number = parent / name, 1
+    while path.exists():
+        number += 1
+        path = parent / f"{name}-{number}"
+    return path
+
+
+def rendered_hash(rendered: dict[str, Any]) -> str:
+    """Return the SHA-256 of rendered administrations."""
+    return hash_bytes(dump_json(rendered).encode())
+
+
+def _append(path: Path, value: dict[str, Any]) -> None:
+    with path.open("ab") as file:
+        file.write((dump_json(value) + "\n").encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _keep_lines(path: Path, count: int) -> None:
+    """Cut a file after its first `count` whole lines."""
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    lines = data.split(b"\n")[:-1][:count]
+    if len(lines) < count:
+        raise RunError(f"{path} has {len(lines)} whole lines, but {count} generations were committed")
+    kept = sum(len(line) + 1 for line in lines)
+    with path.open("r+b") as file:
+        file.truncate(kept)
+        os.fsync(file.fileno())

@@ -1,0 +1,100 @@
+"""`hofsteer align` and `hofsteer resume`: search a soft prompt."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hofsteer.cli.output import AsJson, load_respondent, print_json, results, search_progress
+
+if TYPE_CHECKING:
+    from hofsteer.pipeline import Run
+
+
+def align(
+    target: Annotated[str, typer.Option(help="Country or region whose scores to match: code or name.")],
+    model: Annotated[
+        str | None, typer.Option(help="A hub id, a local model folder, or the bundled `mini` (default).")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Start from a bundled preset, such as masoud2025.")] = None,
+    search: Annotated[str | None, typer.Option(help="Search algorithm: de.")] = None,
+    budget: Annotated[int | None, typer.Option(help="Evaluations of the whole survey.  [default: 2000]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the search.  [default: 0]")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Virtual tokens of the soft prompt.  [default: 8]")] = None,
+    instrument: Annotated[
+        str | None, typer.Option(help="A bundled instrument or a TOML file.  [default: vsm13]")
+    ] = None,
+    constants: Annotated[str | None, typer.Option(help="Scale constants C.  [default: midpoint]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; by default a new one under runs/.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="Any setting: search.crossover_rate=0.9")] = None,
+    revision: Annotated[str | None, typer.Option(help="Hub branch, tag or commit.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    device: Annotated[str | None, typer.Option(help="A torch device, such as cpu or cuda:0.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search a soft prompt with which the model's scores match a country's.
+
+    Settings: defaults < --preset < --config < named options < --set.
+    """
+    from hofsteer.alignment.run import refuse_used
+    from hofsteer.config import resolve
+    from hofsteer.pipeline import check_settings, start
+
+    flags = {
+        "target": target,
+        "instrument": instrument,
+        "constants": constants,
+        "model.id": model,
+        "model.revision": revision,
+        "model.dtype": dtype,
+        "model.device": device,
+        "search.name": search,
+        "search.budget": budget,
+        "search.seed": seed,
+        "space.tokens": tokens,
+    }
+    settings = resolve(preset, config, flags, sets or [])
+    check_settings(settings)
+    if out is not None:
+        refuse_used(out)
+    respondent = load_respondent(settings.model)
+    with search_progress(settings.search.budget) as watch:
+        run = start(settings, respondent, out, watch)
+    _show(run, as_json)
+
+
+def resume(
+    folder: Annotated[Path, typer.Argument(help="The run folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Go on with an interrupted run; a finished one is evaluated again."""
+    from hofsteer.alignment.run import RunFolder
+    from hofsteer.pipeline import resume as go_on
+
+    settings = RunFolder.open(folder).config()
+    respondent = load_respondent(settings.model)
+    with search_progress(settings.search.budget) as watch:
+        run = go_on(folder, respondent, watch)
+    _show(run, as_json)
+
+
+def _show(run: "Run", as_json: bool) -> None:
+    if as_json:
+        print_json(run.to_json())
+        return
+    from hofsteer.report import MINI_STATEMENT, NOT_CONCLUDED, results_table
+
+    console = results()
+    evaluation = run.evaluation
+    console.print(results_table(evaluation))
+    if evaluation.target.estimated:
+        console.print("* estimate of its source, not a survey result")
+    console.print(f"noise floor: two human samples of 50 differ by {evaluation.noise_floor:.0f} points")
+    console.print(NOT_CONCLUDED)
+    if run.config.model.id == "mini":
+        console.print(MINI_STATEMENT)
+    console.print(
+        f"{run.evaluations} evaluations in {run.seconds:.0f} s; run folder {run.path}, its soft_prompt/ a PEFT adapter",
+        highlight=False,
+    )

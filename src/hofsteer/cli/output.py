@@ -1,0 +1,76 @@
+"""What every command shares: where results, progress and warnings go."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from hofsteer.files import dump_json
+
+if TYPE_CHECKING:
+    from hofsteer.alignment.loop import Watcher
+    from hofsteer.config import ModelSettings
+    from hofsteer.respondent.base import Respondent
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else, on standard output.")]
+Model = Annotated[str, typer.Option(help="A hub id, a local model folder, or the bundled `mini`.")]
+InstrumentName = Annotated[str, typer.Option("--instrument", help="A bundled instrument or a TOML file.")]
+ConstantsKind = Annotated[str, typer.Option("--constants", help="Scale constants C: midpoint (C = 50) or none.")]
+
+
+def results() -> Console:
+    """The console for results, on standard output."""
+    return Console(soft_wrap=False)
+
+
+def messages() -> Console:
+    """The console for progress, warnings and errors, on standard error."""
+    return Console(stderr=True)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print a result for machines."""
+    sys.stdout.write(dump_json(value, indent=2) + "\n")
+
+
+def quiet_libraries() -> None:
+    """Send our own warnings to standard error, and keep the model libraries' chatter off it."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("hofsteer").setLevel(logging.WARNING)
+    from transformers.utils import logging as theirs
+
+    theirs.set_verbosity_error()
+    theirs.disable_progress_bar()
+
+
+def load_respondent(settings: "ModelSettings") -> "Respondent":
+    """Load the model that a command was given."""
+    quiet_libraries()
+    from hofsteer.respondent.hf import HFRespondent
+
+    with messages().status(f"loading {settings.id}"):
+        return HFRespondent.load(settings)
+
+
+@contextmanager
+def search_progress(budget: int) -> Iterator["Watcher | None"]:
+    """A progress bar on a terminal, nothing elsewhere; yields what to call with every record."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = messages()
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("searching", total=budget)
+
+        def watch(record: Any) -> None:
+            best = "every evaluation failed" if record.best is None else f"best loss {record.best:5.2f}"
+            progress.update(task, completed=record.evaluations, description=best)
+
+        yield watch

@@ -1,0 +1,201 @@
+"""The settings of one run: every default, the reading of TOML, and what overrides what.
+
+Precedence: defaults < preset < TOML file < named flag < `--set key=value`.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hofsteer.errors import ConfigError, did_you_mean
+
+FORMAT = 1
+PRESETS = Path(str(files("hofsteer"))) / "presets"
+
+M = TypeVar("M", bound=BaseModel)
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(_Settings):
+    """Which model answers, and how it is loaded. `None` leaves the choice to the machine."""
+
+    id: str = "mini"  # hub id, local folder or `mini`
+    revision: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    device: str | None = None
+    trust_remote_code: bool = False
+
+
+class SpaceSettings(_Settings):
+    """What a search vector means, and where the search starts."""
+
+    tokens: Annotated[int, Field(ge=1)] = 8  # L, virtual tokens
+    start_scale: Annotated[float, Field(gt=0)] = 1.0  # deviation of the starting noise, in units of the spread
+
+
+class SearchSettings(_Settings):
+    """Differential Evolution and how long it runs."""
+
+    name: Literal["de"] = "de"
+    budget: Annotated[int, Field(ge=1)] = 2000  # evaluations, the starting population included
+    seed: Annotated[int, Field(ge=0)] = 0
+    population_size: Annotated[int, Field(ge=4)] = 20  # NP
+    differential_weight: Annotated[float, Field(gt=0, le=2)] = 0.5  # F
+    crossover_rate: Share = 0.7  # CR
+    strategy: Literal["rand/1", "best/1", "current-to-best/1"] = "rand/1"
+    crossover: Literal["binomial", "token"] = "binomial"
+
+
+class RunConfig(_Settings):
+    """Everything that decides the result of a run."""
+
+    format: int = FORMAT
+    preset: str | None = None  # the preset these settings started from
+    target: str
+    instrument: str = "vsm13"
+    constants: str = "midpoint"
+    wordings: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)  # fitted forms: every wording in every order
+    orders: Annotated[tuple[Literal["listed", "reversed"], ...], Field(min_length=1)] = ("listed",)
+    model: ModelSettings = ModelSettings()
+    space: SpaceSettings = SpaceSettings()
+    search: SearchSettings = SearchSettings()
+
+
+def resolve(
+    preset: str | None = None,
+    file: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    sets: Sequence[str] = (),
+) -> RunConfig:
+    """Return the settings of a run.
+
+    Args:
+        preset: name of a bundled preset, such as `masoud2025`.
+        file: a TOML file with some of the settings.
+        flags: dotted key (`search.seed`) to value; None means that the flag was not given.
+        sets: texts `key=value`, the value in TOML syntax or a bare word.
+
+    Raises:
+        ConfigError: an unknown preset or key, a value out of range, a key given twice, a file that is not TOML.
+    """
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    table: dict[str, Any] = {}
+    if preset is not None:
+        _merge(table, _read_preset(preset))
+        table["preset"] = preset
+    if file is not None:
+        _merge(table, read_toml(file))
+    for key, value in given.items():
+        _merge(table, _nested(key, value))
+    for text in sets:
+        key, value = _parse_set(text)
+        if key in given:
+            raise ConfigError(f"{key} is given both by its flag and by --set; keep one")
+        _merge(table, _nested(key, value))
+    return check(table)
+
+
+def check(table: Mapping[str, Any]) -> RunConfig:
+    """Return the settings in a nested table. Raises ConfigError with the first problem, in one line."""
+    if table.get("format", FORMAT) != FORMAT:
+        raise ConfigError(f"want settings of format {FORMAT}, got format {table['format']!r}")
+    return _validate(RunConfig, table)
+
+
+def check_model(**fields: Any) -> ModelSettings:
+    """Return model settings; None is as good as not given. Raises ConfigError if a value is not allowed."""
+    return _validate(ModelSettings, {name: value for name, value in fields.items() if value is not None})
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the table in a TOML file. Raises ConfigError if there is none."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a TOML file: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read settings from {path}: {error.strerror}") from None
+
+
+def to_toml(config: RunConfig) -> str:
+    """Return the settings as TOML that `check` reads back; what is None is left out."""
+    import tomli_w
+
+    return tomli_w.dumps(config.model_dump(exclude_none=True, mode="json"))
+
+
+def preset_names() -> tuple[str, ...]:
+    """Return the names of the bundled presets."""
+    return tuple(sorted(path.stem for path in PRESETS.glob("*.toml")))
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    names = preset_names()
+    if name not in names:
+        raise ConfigError(f"unknown preset {name!r}{did_you_mean(name, names)} (there are {', '.join(names)})")
+    return read_toml(PRESETS / f"{name}.toml")
+
+
+def _parse_set(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set wants key=value, got {text!r}")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _merge(into: dict[str, Any], table: Mapping[str, Any]) -> None:
+    for key, value in table.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _validate(model: type[M], table: Mapping[str, Any]) -> M:
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        raise ConfigError(_first_problem(error, model)) from None
+
+
+def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
+    problem = error.errors(include_url=False)[0]
+    key = ".".join(map(str, problem["loc"]))
+    match problem["type"]:
+        case "extra_forbidden":
+            return f"unknown setting {key!r}{did_you_mean(key, _keys(model))}"
+        case "missing":
+            return f"the setting {key!r} is missing"
+        case "literal_error":
+            wanted = problem["ctx"]["expected"]
+            names = [name.strip("' ") for name in wanted.replace(" or ", ", ").split(",")]
+            return f"{key} wants {wanted}, got {problem['input']!r}{did_you_mean(str(problem['input']), names)}"
+    return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    keys = []
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            keys += _keys(inner, f"{prefix}{name}.")
+        else:
+            keys.append(f"{prefix}{name}")
+    return keys

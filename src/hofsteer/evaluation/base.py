@@ -1,0 +1,92 @@
+"""The final numbers of a run: what the adapter, read back from disk, does beside the baselines."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hofsteer.alignment.objective import Evaluation, Objective
+from hofsteer.baselines import persona_text
+from hofsteer.errors import ModelError
+from hofsteer.instruments.base import Floats, named_scores
+from hofsteer.respondent.soft_prompt import SoftPrompt
+from hofsteer.targets import Target, index_loss, mean_country, nearest
+
+NOISE_FLOOR_N = 50  # respondents; the sample size that the VSM manuals ask for, used where a target's own is unknown
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One line of a results table: something that has scores, and its distance to the target."""
+
+    name: str
+    scores: Floats  # (M,), index points
+    loss: float  # index points, mean over the target's dimensions
+    valid_mass: float | None = None  # mean over items; None for rows that no model answered
+
+
+@dataclass(frozen=True, eq=False)
+class RunEvaluation:
+    """A steered model beside its baselines and the rows that need no model."""
+
+    target: Target
+    dimensions: tuple[str, ...]
+    rows: dict[str, Row]  # naive, persona, aligned, flat, mean_country, nearest
+    noise_floor: float  # index points
+
+    @property
+    def skill(self) -> float:
+        """1 - loss / loss of the mean country: 0 is no better than knowing nothing of the country, 1 is perfect."""
+        return 1 - self.rows["aligned"].loss / self.rows["mean_country"].loss
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the evaluation as JSON values."""
+        available = ~np.isnan(self.target.vector(self.dimensions))
+        return {
+            "target": self.target.code,
+            "dimensions_compared": [d for d, there in zip(self.dimensions, available, strict=True) if there],
+            "noise_floor": {"points": self.noise_floor, "n": NOISE_FLOOR_N},
+            "skill": self.skill,
+            "rows": {
+                key: {
+                    "name": row.name,
+                    "loss": row.loss,
+                    "loss_sum": row.loss * int(available.sum()),
+                    "scores": named_scores(row.scores, self.dimensions),
+                    "valid_mass": row.valid_mass,
+                }
+                for key, row in self.rows.items()
+            },
+        }
+
+
+def evaluate_run(objective: Objective, soft_prompt: SoftPrompt) -> RunEvaluation:
+    """Administer the fitted forms with the soft prompt, with nothing and with a persona, and add the reference rows.
+
+    Raises:
+        ModelError: the model or the steered model gives no usable answers.
+    """
+    target = objective.target
+    assert target is not None
+    instrument = objective.instrument
+    dimensions = instrument.dimension_ids
+    goal = target.vector(dimensions)
+    neighbour, distance = nearest(target, dimensions)
+    flat = instrument.score_means(np.full(len(instrument.items), instrument.neutral)) + objective.constants.values
+    average = mean_country(dimensions)
+    rows = {
+        "naive": answered_row("naive", objective.evaluate()),
+        "persona": answered_row("persona", objective.with_system(persona_text(target)).evaluate()),
+        "aligned": answered_row("steered", objective.evaluate(soft_prompt.values[None])),
+        "flat": Row("flat (neutral answers)", flat, float(index_loss(flat, goal))),
+        "mean_country": Row("mean country", average, float(index_loss(average, goal))),
+        "nearest": Row(f"nearest ({neighbour.name})", neighbour.vector(dimensions), distance),
+    }
+    return RunEvaluation(target, dimensions, rows, instrument.noise_floor(NOISE_FLOOR_N))
+
+
+def answered_row(name: str, evaluation: Evaluation) -> Row:
+    """Return the row of the one candidate that was evaluated. Raises ModelError with the reason if it failed."""
+    if evaluation.reasons[0] is not None:
+        raise ModelError(f"no usable answers ({name}): {evaluation.reasons[0]}")
+    return Row(name, evaluation.scores[0], float(evaluation.losses[0]), float(evaluation.valid_mass[0].mean()))

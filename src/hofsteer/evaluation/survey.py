@@ -1,0 +1,57 @@
+"""One survey of one respondent: scores, items, and the distance to a target if one is named."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hofsteer.alignment.objective import Evaluation, Objective
+from hofsteer.errors import ModelError
+from hofsteer.instruments.base import named_scores
+from hofsteer.respondent.soft_prompt import SoftPrompt
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What a respondent answered, mean over the administrations."""
+
+    objective: Objective
+    evaluation: Evaluation  # of one candidate
+
+    @property
+    def loss(self) -> float | None:
+        """Mean distance to the target in index points; None without a target, or without constants to compare by."""
+        comparable = self.objective.target is not None and self.objective.constants.kind != "none"
+        return float(self.evaluation.losses[0]) if comparable else None
+
+    @property
+    def valid_mass(self) -> float:
+        """Mean over items of what the model gave to the options."""
+        return float(self.evaluation.valid_mass.mean())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the survey as `hofsteer survey --json` prints it."""
+        instrument, evaluation = self.objective.instrument, self.evaluation
+        return {
+            "schema": 1,
+            "model": self.objective.respondent.settings.id,
+            "instrument": instrument.id,
+            "constants": self.objective.constants.kind,
+            "scores": named_scores(evaluation.scores[0], instrument.dimension_ids),
+            "items": {
+                item.id: {
+                    "mean": float(evaluation.item_means[0, i]),
+                    "probabilities": evaluation.probabilities[0, i, : len(item.options)].tolist(),
+                    "valid_mass": float(evaluation.valid_mass[0, i]),
+                }
+                for i, item in enumerate(instrument.items)
+            },
+            "target": self.objective.target.code if self.objective.target else None,
+            "loss": self.loss,
+        }
+
+
+def survey(objective: Objective, soft_prompt: SoftPrompt | None = None) -> Survey:
+    """Administer once. Raises ModelError with the reason if the model gives no usable answers."""
+    evaluation = objective.evaluate(None if soft_prompt is None else soft_prompt.values[None])
+    if evaluation.reasons[0] is not None:
+        raise ModelError(f"{objective.respondent.settings.id}: {evaluation.reasons[0]}")
+    return Survey(objective, evaluation)

@@ -1,0 +1,265 @@
+"""From settings to a steered model: the run that `hofsteer align`, `hofsteer resume` and `hofsteer.align` share."""
+
+import logging
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hofsteer.alignment.loop import Watcher, search
+from hofsteer.alignment.objective import Objective, forms
+from hofsteer.alignment.run import RunFolder, free_folder, refuse_used, rendered_hash
+from hofsteer.alignment.space import FullSpace
+from hofsteer.baselines import persona_text
+from hofsteer.config import RunConfig, SearchSettings, resolve
+from hofsteer.errors import ConfigError, ModelError, RunError
+from hofsteer.evaluation.base import RunEvaluation, evaluate_run
+from hofsteer.files import replace_json, replace_text
+from hofsteer.instruments import Administration, load_instrument
+from hofsteer.report import adapter_card, convergence_figure, run_report
+from hofsteer.respondent.base import Respondent
+from hofsteer.respondent.render import Rendered
+from hofsteer.respondent.soft_prompt import SoftPrompt
+from hofsteer.search import DifferentialEvolution, Optimizer
+from hofsteer.targets import Constants, Target, load_constants, load_target
+
+RECORDED_PACKAGES = ("hofsteer", "numpy", "torch", "transformers", "tokenizers", "safetensors")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run: its folder, its settings and its final numbers."""
+
+    folder: RunFolder
+    config: RunConfig
+    evaluation: RunEvaluation
+    evaluations: int
+    seconds: float  # of the search
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @property
+    def soft_prompt(self) -> SoftPrompt:
+        """The adapter, read from disk."""
+        return SoftPrompt.load(self.path)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as `hofsteer align --json` prints it."""
+        evaluation = self.evaluation.to_json()
+        rows = evaluation["rows"]
+        return {
+            "schema": 1,
+            "run": str(self.path),
+            "target": evaluation["target"],
+            "evaluations": self.evaluations,
+            "seconds": self.seconds,
+            "loss": {key: rows[key]["loss"] for key in ("naive", "persona", "flat", "mean_country", "aligned")},
+            "skill": evaluation["skill"],
+            "scores": rows["aligned"]["scores"],
+            "valid_mass": rows["aligned"]["valid_mass"],
+            "nearest": {"name": rows["nearest"]["name"], "loss": rows["nearest"]["loss"]},
+            "noise_floor": evaluation["noise_floor"],
+        }
+
+
+def align(
+    respondent: Respondent,
+    target: str | Target,
+    *,
+    out: str | Path | None = None,
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    watch: Watcher | None = None,
+) -> Run:
+    """Search a soft prompt that makes a respondent's scores those of a target; return the finished run.
+
+    Args:
+        respondent: the frozen model; `Respondent.from_pretrained("mini")` for example.
+        target: a country or region by code or name, or a Target.
+        out: the run folder, which must not hold anything yet; by default a new one under `runs/`.
+        preset: a bundled preset, such as `masoud2025`.
+        settings: any other setting by its dotted key, such as `{"search.budget": 1000, "search.seed": 1}`.
+        watch: called with the Record of every generation.
+
+    Raises:
+        HofsteerError: a setting, the folder, the target or the model's answers are not what is needed.
+    """
+    code = target.code if isinstance(target, Target) else load_target(target).code
+    config = resolve(preset=preset, flags={**(settings or {}), "target": code})
+    config = config.model_copy(update={"model": respondent.settings})
+    return start(config, respondent, Path(out) if out is not None else None, watch)
+
+
+def start(config: RunConfig, respondent: Respondent, out: Path | None = None, watch: Watcher | None = None) -> Run:
+    """Start a run from complete settings; nothing is written unless the model answers the survey."""
+    optimizer = make_search(config.search)
+    objective = make_objective(config, respondent)
+    assert objective.target is not None
+    model_name = Path(config.model.id).name
+    default = f"{model_name}-{objective.target.code}-{config.preset or config.search.name}-{config.search.seed}"
+    path = out if out is not None else free_folder(Path("runs"), default)
+    refuse_used(path)
+    naive = objective.evaluate()
+    if naive.reasons[0] is not None:
+        raise ModelError(f"{config.model.id}: {naive.reasons[0]}")
+    rendered = _rendered_table(objective)
+    run = RunFolder.create(path, config, _provenance(config, objective, rendered), rendered)
+    return _finish(run, config, objective, optimizer, watch)
+
+
+def resume(path: str | Path, respondent: Respondent | None = None, watch: Watcher | None = None) -> Run:
+    """Go on with a run that was interrupted, from its last committed generation; return the finished run.
+
+    Args:
+        path: the run folder.
+        respondent: the model; by default it is loaded as the run's settings say.
+        watch: called with the Record of every generation.
+
+    Raises:
+        RunError: there is no run, or the model, instrument or software is not what the run was started with.
+    """
+    run = RunFolder.open(Path(path))
+    config = run.config()
+    if respondent is None:
+        from hofsteer.respondent.hf import HFRespondent
+
+        respondent = HFRespondent.load(config.model)
+    objective = make_objective(config, respondent)
+    _use_rendered(run, objective)
+    provenance = _provenance(config, objective, _rendered_table(objective))
+    recorded = run.read_json("provenance.json")
+    for key in ("model", "instrument", "rendered_sha256"):
+        if provenance[key] != recorded[key]:
+            raise RunError(f"{path} cannot be resumed: its {key} was {recorded[key]} and is now {provenance[key]}")
+    committed = run.environment()
+    for key, was in (committed or {}).items():
+        now = environment(respondent).get(key)
+        if now != was:
+            log.warning("%s: %s was %s and is now %s, so losses may differ in the last digits", path, key, was, now)
+    return _finish(run, config, objective, make_search(config.search), watch)
+
+
+def check_settings(config: RunConfig) -> None:
+    """Raise HofsteerError if the settings cannot be met, before a model is loaded for them."""
+    make_search(config.search)
+    _questions(config)
+
+
+def make_objective(config: RunConfig, respondent: Respondent) -> Objective:
+    """Return the objective that the settings describe."""
+    administrations, constants, target = _questions(config)
+    return Objective(respondent, administrations, constants, target)
+
+
+def make_search(settings: SearchSettings) -> Optimizer[Any]:
+    """Return the optimizer that the settings describe. Raises ConfigError if its budget is below one population."""
+    if settings.budget < settings.population_size:
+        raise ConfigError(
+            f"search.budget wants at least the {settings.population_size} evaluations of one population, "
+            f"got {settings.budget}"
+        )
+    return DifferentialEvolution(**settings.model_dump(exclude={"name", "budget"}))
+
+
+def environment(respondent: Respondent) -> dict[str, Any]:
+    """Return what decides the last digits of a result on this machine; no host or user name."""
+    import torch
+
+    found: dict[str, Any] = {
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "versions": {name: _version(name) for name in RECORDED_PACKAGES},
+    }
+    return found | respondent.conditions()
+
+
+def _finish(
+    run: RunFolder, config: RunConfig, objective: Objective, optimizer: Optimizer[Any], watch: Watcher | None
+) -> Run:
+    respondent, target = objective.respondent, objective.target
+    assert target is not None
+    space = FullSpace(config.space.tokens, respondent.width, respondent.spread)
+    state = search(run, objective, optimizer, space, environment(respondent), watch)
+    adapter = run.path / "soft_prompt"
+    model_name = _public_name(config.model.id)
+    SoftPrompt(space.decode(state.best[None])[0], model_name).save(adapter)
+    evaluation = evaluate_run(objective, SoftPrompt.load(adapter))  # what is exported is what is evaluated
+    result = Run(run, config, evaluation, state.generation * optimizer.population_size, run.seconds())
+    replace_text(adapter / "README.md", adapter_card(evaluation, model_name, objective.instrument))
+    replace_text(run.path / "convergence.svg", convergence_figure(run.history(), evaluation))
+    replace_text(run.path / "report.html", run_report(run.history(), evaluation, model_name, objective.instrument))
+    replace_json(run.path / "evaluation.json", {"schema": 1, **evaluation.to_json()})
+    return result
+
+
+def _questions(config: RunConfig) -> tuple[tuple[Administration, ...], Constants, Target]:
+    instrument = load_instrument(config.instrument)
+    constants = load_constants(config.constants, instrument.dimension_ids)
+    if constants.kind == "none":
+        raise ConfigError("align wants constants that put the scores on the target's scale, such as midpoint; got none")
+    target = load_target(config.target)
+    if not set(target.scores) & set(instrument.dimension_ids):
+        raise ConfigError(f"{target.name} has no score on any dimension of {instrument.id}")
+    return forms(instrument, config.wordings, config.orders), constants, target
+
+
+def _provenance(config: RunConfig, objective: Objective, rendered: dict[str, Any]) -> dict[str, Any]:
+    respondent, target, instrument = objective.respondent, objective.target, objective.instrument
+    assert target is not None
+    return {
+        "versions": {name: _version(name) for name in RECORDED_PACKAGES},
+        "model": {"id": _public_name(config.model.id), **respondent.identity()},
+        "instrument": {"id": instrument.id, "sha256": instrument.hash},
+        "rendered_sha256": rendered_hash(rendered),
+        "target": {
+            "code": target.code,
+            "scores": dict(target.scores),
+            "sources": dict(target.sources),
+            "estimated": sorted(target.estimated),
+        },
+        "constants": {
+            "kind": objective.constants.kind,
+            "values": objective.constants.values.tolist(),
+            "source": objective.constants.source,
+        },
+    }
+
+
+def _administrations(objective: Objective) -> Sequence[Administration]:
+    """All administrations of a run in a fixed order: the fitted forms, and the same under the persona."""
+    assert objective.target is not None
+    return [*objective.administrations, *objective.with_system(persona_text(objective.target)).administrations]
+
+
+def _rendered_table(objective: Objective) -> dict[str, Any]:
+    """Return the token ids of all administrations; none for a respondent that has no tokens."""
+    rendered = [objective.respondent.rendered(administration) for administration in _administrations(objective)]
+    return {"administrations": [r.to_json() for r in rendered if r is not None]}
+
+
+def _use_rendered(run: RunFolder, objective: Objective) -> None:
+    """Put every administration with the token ids stored in the run, never rendered again."""
+    stored = run.read_json("rendered.json")["administrations"]
+    for administration, table in zip(_administrations(objective), stored, strict=bool(stored)):
+        objective.respondent.use_rendered(administration, Rendered.from_json(table))
+
+
+def _public_name(model_id: str) -> str:
+    """Return a model id that shows no folder of this machine."""
+    return Path(model_id).name if Path(model_id).expanduser().exists() else model_id
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

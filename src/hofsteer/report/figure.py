@@ -1,0 +1,34 @@
+"""Figures as SVG: small, printable, no script."""
+
+import io
+from collections.abc import Sequence
+
+from hofsteer.alignment.run import Record
+from hofsteer.evaluation.base import RunEvaluation
+
+
+def convergence_figure(history: Sequence[Record], evaluation: RunEvaluation) -> str:
+    """Return the search's best and mean loss against evaluations, beside the baselines, as SVG text."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context({"svg.hashsalt": "hofsteer", "svg.fonttype": "none", "font.size": 10}):
+        figure = Figure(figsize=(7.0, 4.0), layout="constrained")
+        axes = figure.add_subplot()
+        spent = [record.evaluations for record in history]
+        nothing = float("nan")
+        axes.plot(spent, [nothing if r.mean is None else r.mean for r in history], color="#9aa5b1", lw=1, label="mean")
+        axes.plot(spent, [nothing if r.best is None else r.best for r in history], color="#0b6e4f", lw=2, label="best")
+        for key, style in (("naive", "--"), ("persona", "-."), ("mean_country", ":")):
+            row = evaluation.rows[key]
+            axes.axhline(row.loss, color="#444444", lw=1, ls=style, label=f"{row.name} ({row.loss:.1f})")
+        axes.set_xlabel("evaluations")
+        axes.set_ylabel("loss on the fitted forms (index points)")
+        axes.set_ylim(bottom=0)
+        axes.set_title(f"Search for {evaluation.target.name}")
+        axes.legend(frameon=False)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()
