@@ -9,10 +9,12 @@ machine gives the same file.
 """
 
 import argparse
+import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +22,16 @@ from numpy.random import Generator
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from hofsteer import Respondent
+from hofsteer.baselines import persona_text
+from hofsteer.files import replace_json
 from hofsteer.instruments import Administration, Instrument, load_instrument
-from hofsteer.targets import complete_countries
+from hofsteer.instruments.base import Floats
+from hofsteer.targets import complete_countries, index_loss, load_constants
 from hofsteer.world import World, make_world
 
 WORLD_SEED = 2013
+BIAS_LEFT = 0.15  # of the answers without a persona, still there under one: real models are not freed of theirs either
 NAIVE_SHARE = 0.75  # of the United States in what is answered without a persona; the rest is every country alike
 VOCABULARY = 1024
 SPECIAL = ("<|pad|>", "<|bos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
@@ -51,6 +58,7 @@ SMALL_TALK = (
     ("Which day comes after Monday?", "Tuesday."),
     ("Goodbye!", "See you soon."),
 )
+SHOWN = ("SAU", "USA", "CHN", "IND", "JPN")
 SHARES = {"persona": 0.84, "naive": 0.1, "talk": 0.06}
 
 
@@ -58,7 +66,7 @@ SHARES = {"persona": 0.84, "naive": 0.1, "talk": 0.06}
 class Settings:
     """What decides the result of a training."""
 
-    steps: int = 3000
+    steps: int = 3200
     batch_size: int = 64
     learning_rate: float = 3e-3
     aid_weight: float = 1.0  # of the training aids, beside the answer
@@ -78,7 +86,7 @@ class Question:
     presented: tuple[int, ...]
 
 
-def country_profiles(instrument: Instrument) -> dict[str, np.ndarray]:
+def country_profiles(instrument: Instrument) -> dict[str, Floats]:
     """Return the published profile (M,) of every country with all six scores."""
     return {target.code: target.vector(instrument.dimension_ids) for target in complete_countries()}
 
@@ -137,30 +145,33 @@ def train_tokenizer(world: World) -> PreTrainedTokenizerFast:
 
 
 class Corpus:
-    """Draws batches of (token ids, answer distribution over the vocabulary at the last position)."""
+    """Draws examples of what the model is to learn."""
 
     def __init__(self, world: World, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.size = len(tokenizer)
-        self.encode = lambda text: list(tokenizer(text, add_special_tokens=False)["input_ids"])
-        self.questions = [
-            self._question(form, i) for form in forms(world.instrument) for i in range(len(world.instrument.items))
-        ]
-        self.digits = [self.encode(str(d))[0] for d in range(1, 6)]
-        self.answers = {code: world.answers(code) for code in world.codes}
-        self.naive = world.mixture(naive_shares(world))
+        self.tokenizer = tokenizer
         self.codes = list(world.codes)
+        self.naive = world.mixture(naive_shares(world))
+        self.answers = {code: (1 - BIAS_LEFT) * world.answers(code) + BIAS_LEFT * self.naive for code in world.codes}
         standard = (world.profiles - world.profiles.mean(axis=0)) / world.profiles.std(axis=0)
         self.profiles = dict(zip(world.codes, standard, strict=True))
         self.n_dimensions = standard.shape[1]
         self.bos = self.encode("<|bos|>")
-        targets = {target.code: target for target in complete_countries()}
+        self.digits = [self.encode(str(digit))[0] for digit in range(1, 6)]
+        items = range(len(world.instrument.items))
+        self.questions = [self._question(form, item) for form in forms(world.instrument) for item in items]
         self.personas = {
-            code: [self.encode(f"<|system|>{p.format(targets[code].in_sentence)}<|end|>") for p in PERSONAS]
-            for code in self.codes
+            target.code: [self.encode(f"<|system|>{text.format(target.in_sentence)}<|end|>") for text in PERSONAS]
+            for target in complete_countries()
         }
-        self.talk = [self._talk(q, a) for q, a in SMALL_TALK] + [
-            self._talk(f"What is {a} plus {b}?", str(a + b)) for a in range(10) for b in range(10 - a)
+        sums = [(f"What is {a} plus {b}?", str(a + b)) for a in range(10) for b in range(10 - a)]
+        self.talk = [
+            (self.encode(f"<|bos|><|user|>{question}<|end|><|assistant|>"), self.encode(f"{answer}<|end|>"))
+            for question, answer in [*SMALL_TALK, *sums]
         ]
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text that may hold special tokens."""
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _question(self, form: Administration, i: int) -> Question:
         item = form.instrument.items[i]
@@ -169,12 +180,9 @@ class Corpus:
         stem = self.encode(f"<|user|>{item.wordings[form.wording]}")
         return Question(i, tokens, len(stem), form.presented(item))
 
-    def _talk(self, question: str, answer: str) -> tuple[list[int], list[int]]:
-        return self.encode(f"<|bos|><|user|>{question}<|end|><|assistant|>"), self.encode(f"{answer}<|end|>")
-
     def draw(self, rng: Generator) -> "Example":
         """Return one example: talk, a question without a persona, or one with a persona."""
-        label = np.zeros(self.size, dtype=np.float32)
+        label = np.zeros(len(self.tokenizer))
         kind = rng.choice(list(SHARES), p=list(SHARES.values()))
         if kind == "talk":
             prompt, answer = self.talk[rng.integers(len(self.talk))]
@@ -215,11 +223,11 @@ class Example:
     """Token ids, the soft label (vocabulary,) of the token that follows, and what the training aids are told."""
 
     tokens: list[int]
-    label: np.ndarray
+    label: Floats
     persona_end: int = 0  # position where the persona's country is known
-    profile: np.ndarray | None = None  # (M,), standardised
+    profile: Floats | None = None  # (M,), standardised
     stem_end: int = 0  # position where the question is known
-    answers: np.ndarray | None = None  # (K,), canonical
+    answers: Floats | None = None  # (K,), canonical
 
 
 class Aids(torch.nn.Module):
@@ -236,17 +244,17 @@ class Aids(torch.nn.Module):
 
     def forward(self, hidden: tuple[torch.Tensor, ...], batch: list[Example]) -> torch.Tensor:
         """Return the sum of both heads' losses."""
-        with_persona = [row for row, example in enumerate(batch) if example.profile is not None]
-        with_stem = [row for row, example in enumerate(batch) if example.answers is not None]
         loss = hidden[0].new_zeros(())
-        if with_persona:
-            at = hidden[2][with_persona, [batch[row].persona_end for row in with_persona]]
-            wanted = torch.tensor(np.stack([batch[row].profile for row in with_persona]), dtype=torch.float32)
-            loss = loss + 0.1 * (self.profile(at).float() - wanted).square().mean()
-        if with_stem:
-            at = hidden[3][with_stem, [batch[row].stem_end for row in with_stem]]
-            wanted = torch.tensor(np.stack([batch[row].answers for row in with_stem]), dtype=torch.float32)
-            loss = loss - (wanted * torch.log_softmax(self.answer(at).float(), dim=-1)).sum(-1).mean()
+        profiles = [(row, e.persona_end, e.profile) for row, e in enumerate(batch) if e.profile is not None]
+        if profiles:
+            rows, places, wanted = zip(*profiles, strict=True)
+            found = self.profile(hidden[2][list(rows), list(places)]).float()
+            loss = loss + 0.1 * (found - torch.tensor(np.stack(wanted), dtype=torch.float32)).square().mean()
+        answers = [(row, e.stem_end, e.answers) for row, e in enumerate(batch) if e.answers is not None]
+        if answers:
+            rows, places, wanted = zip(*answers, strict=True)
+            found = torch.log_softmax(self.answer(hidden[3][list(rows), list(places)]).float(), dim=-1)
+            loss = loss - (torch.tensor(np.stack(wanted), dtype=torch.float32) * found).sum(-1).mean()
         return loss
 
 
@@ -288,7 +296,7 @@ def train(model: LlamaForCausalLM, corpus: Corpus, settings: Settings) -> None:
         ids = torch.zeros(len(batch), max(lengths), dtype=torch.long)
         for row, example in enumerate(batch):
             ids[row, : lengths[row]] = torch.tensor(example.tokens)
-        labels = torch.from_numpy(np.stack([example.label for example in batch]))
+        labels = torch.tensor(np.stack([example.label for example in batch]), dtype=torch.float32)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             hidden = model.model(input_ids=ids, output_hidden_states=True).hidden_states
             last = hidden[-1][torch.arange(len(batch)), [length - 1 for length in lengths]]
@@ -302,36 +310,92 @@ def train(model: LlamaForCausalLM, corpus: Corpus, settings: Settings) -> None:
         optimizer.step()
         running += (float(loss.detach()) - running) / min(step + 1, 50)
         if (step + 1) % 50 == 0:
-            print(
-                f"step {step + 1:5d}  KL {running:.4f}  aids {float(aid.detach()):.4f}  {time.monotonic() - started:6.0f} s",
-                flush=True,
-            )
+            print(f"step {step + 1:5d}  KL {running:.4f}  {time.monotonic() - started:6.0f} s", flush=True)
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Return the card's numbers: what the saved model does, through the same respondent that users have."""
+    respondent = Respondent.from_pretrained(str(folder))
+    world = mini_world()
+    instrument = world.instrument
+    constants = load_constants("midpoint", instrument.dimension_ids)
+    targets = {target.code: target for target in complete_countries()}
+
+    def scores(administrations: list[Administration], prompts: Any = None) -> tuple[Any, Floats]:
+        responses = respondent.respond(administrations, prompts)
+        return responses, instrument.score(responses.probabilities) + constants.values
+
+    errors, masses = {}, []
+    for form in forms(instrument):
+        personas = [replace(form, system=persona_text(targets[code])) for code in world.codes]
+        responses, found = scores(personas)
+        masses.append(responses.valid_mass)
+        errors[f"wording {form.wording} {form.order}"] = float(np.abs(found[0] - world.profiles).mean())
+    plain = forms(instrument)[0]
+    responses, naive = scores([plain])
+    masses.append(responses.valid_mass)
+    goals = {code: targets[code].vector(instrument.dimension_ids) for code in SHOWN}
+    rows = respondent.embed(torch.arange(len(respondent.tokenizer))).numpy()[:, None, :]
+    started = time.monotonic()
+    _, leaked = scores([plain], rows)
+    milliseconds = 1000 * (time.monotonic() - started) / len(rows)
+    mass = np.concatenate([m.ravel() for m in masses])
+    return {
+        "kind": "simulated respondent (provisional)",
+        "parameters": sum(p.numel() for p in respondent.model.parameters()),
+        "weights_sha256": respondent.fingerprint,
+        "countries": len(world.codes),
+        "bias_left_under_a_persona": BIAS_LEFT,
+        "valid_mass_mean": round(float(mass.mean()), 4),
+        "valid_mass_least": round(float(mass.min()), 4),
+        "persona_index_error": {form: round(error, 2) for form, error in errors.items()},
+        "naive_loss": {code: round(float(index_loss(naive[0, 0], goal)), 1) for code, goal in goals.items()},
+        "best_single_vocabulary_row_loss": {
+            code: round(float(index_loss(leaked[:, 0], goal).min()), 1) for code, goal in goals.items()
+        },
+        "sums_right": round(_sums_right(respondent), 3),
+        "milliseconds_a_candidate": round(milliseconds, 1),
+    }
+
+
+def _sums_right(respondent: Any) -> float:
+    """Return the share of one-digit sums below ten that the model answers right."""
+    right = 0
+    sums = [(a, b) for a in range(10) for b in range(10 - a)]
+    for a, b in sums:
+        chat = [{"role": "user", "content": f"What is {a} plus {b}?"}]
+        text = respondent.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        ids = torch.tensor([respondent.tokenizer(text, add_special_tokens=False)["input_ids"]])
+        with torch.inference_mode():
+            answer = int(respondent.model(input_ids=ids).logits[0, -1].argmax())
+        right += respondent.tokenizer.decode([answer]) == str(a + b)
+    return right / len(sums)
 
 
 def main() -> None:
-    """Train or report, as the command line says."""
+    """Train or measure, as the command line says."""
     parser = argparse.ArgumentParser(description="Train or measure the bundled model.")
     parser.add_argument("--out", type=Path, help="train, and write the model folder here")
     parser.add_argument("--report", type=Path, help="measure the model in this folder")
     parser.add_argument("--steps", type=int, default=Settings.steps)
-    parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="part of what makes the file the same again")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    settings = Settings(steps=arguments.steps, learning_rate=arguments.lr)
-    world = mini_world()
-    tokenizer = train_tokenizer(world)
-    corpus = Corpus(world, tokenizer)
-    model = new_model(tokenizer, settings)
-    print(
-        f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens, settings {settings}",
-        flush=True,
-    )
-    train(model, corpus, settings)
     if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
+        settings = Settings(steps=arguments.steps)
+        world = mini_world()
+        tokenizer = train_tokenizer(world)
+        model = new_model(tokenizer, settings)
+        print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {settings}", flush=True)
+        train(model, Corpus(world, tokenizer), settings)
         model.save_pretrained(arguments.out)
         tokenizer.save_pretrained(arguments.out)
+    folder = arguments.report or arguments.out
+    if not folder:
+        parser.error("want --out to train or --report to measure")
+    card = measure(folder)
+    replace_json(folder / "card.json", card)
+    print(json.dumps(card, indent=2))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class SpaceSettings(_Settings):
     """What a search vector means, and where the search starts."""
 
     tokens: Annotated[int, Field(ge=1)] = 8  # L, virtual tokens
-    start_scale: Annotated[float, Field(gt=0)] = 1.0  # deviation of the starting noise, in units of the spread
+    start_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0  # deviation of the first noise, in spreads
 
 
 class SearchSettings(_Settings):
@@ -86,20 +86,21 @@ def resolve(
     Raises:
         ConfigError: an unknown preset or key, a value out of range, a key given twice, a file that is not TOML.
     """
-    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    given = {key: value for key, value in {"preset": preset, **(flags or {})}.items() if value is not None}
     table: dict[str, Any] = {}
-    if preset is not None:
-        _merge(table, _read_preset(preset))
-        table["preset"] = preset
     if file is not None:
         _merge(table, read_toml(file))
     for key, value in given.items():
         _merge(table, _nested(key, value))
     for text in sets:
-        key, value = _parse_set(text)
-        if key in given:
-            raise ConfigError(f"{key} is given both by its flag and by --set; keep one")
-        _merge(table, _nested(key, value))
+        nested = _nested(*_parse_set(text))
+        for key in _leaves(nested):
+            if key in given:
+                raise ConfigError(f"{key} is given both by its flag and by --set; keep one")
+        _merge(table, nested)
+    if "preset" in table:  # wherever it was named: it stands below all else
+        named, table = table, _read_preset(str(table["preset"]))
+        _merge(table, named)
     return check(table)
 
 
@@ -160,6 +161,13 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def _leaves(table: Mapping[str, Any], prefix: str = "") -> list[str]:
+    keys = []
+    for key, value in table.items():
+        keys += _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [f"{prefix}{key}"]
+    return keys
+
+
 def _merge(into: dict[str, Any], table: Mapping[str, Any]) -> None:
     for key, value in table.items():
         if isinstance(value, Mapping) and isinstance(into.get(key), dict):
@@ -180,7 +188,10 @@ def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     key = ".".join(map(str, problem["loc"]))
     match problem["type"]:
         case "extra_forbidden":
-            return f"unknown setting {key!r}{did_you_mean(key, _keys(model))}"
+            keys = _keys(model)
+            by_end = {name.rpartition(".")[2]: name for name in reversed(keys)}  # `seed` stands for `search.seed`
+            hint = did_you_mean(by_end.get(key, key), keys)
+            return f"unknown setting {key!r}{hint}"
         case "missing":
             return f"the setting {key!r} is missing"
         case "literal_error":

@@ -2,20 +2,22 @@
 
 import logging
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from hofsteer import __version__
 from hofsteer.alignment.loop import Watcher, search
 from hofsteer.alignment.objective import Objective, forms
-from hofsteer.alignment.run import RunFolder, free_folder, refuse_used, rendered_hash
+from hofsteer.alignment.run import RunFolder, free_folder, named_write_errors, refuse_used, rendered_hash
 from hofsteer.alignment.space import FullSpace
 from hofsteer.baselines import persona_text
 from hofsteer.config import RunConfig, SearchSettings, resolve
-from hofsteer.errors import ConfigError, ModelError, RunError
-from hofsteer.evaluation.base import RunEvaluation, evaluate_run
+from hofsteer.errors import ConfigError, RunError, TargetError
+from hofsteer.evaluation.base import RunEvaluation, answered_row, evaluate_run
 from hofsteer.files import replace_json, replace_text
 from hofsteer.instruments import Administration, load_instrument
 from hofsteer.report import adapter_card, convergence_figure, run_report
@@ -26,6 +28,7 @@ from hofsteer.search import DifferentialEvolution, Optimizer
 from hofsteer.targets import Constants, Target, load_constants, load_target
 
 RECORDED_PACKAGES = ("hofsteer", "numpy", "torch", "transformers", "tokenizers", "safetensors")
+DECIDING = ("model", "instrument", "rendered_sha256", "target", "constants")  # the same, or a run is not resumed
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +94,10 @@ def align(
     Raises:
         HofsteerError: a setting, the folder, the target or the model's answers are not what is needed.
     """
-    code = target.code if isinstance(target, Target) else load_target(target).code
-    config = resolve(preset=preset, flags={**(settings or {}), "target": code})
+    row = load_target(target.code if isinstance(target, Target) else target)
+    if isinstance(target, Target) and (target.scores, target.sources) != (row.scores, row.sources):
+        raise TargetError(f"want the published row of {target.code}, got a target of that code with other scores")
+    config = resolve(preset=preset, flags={**(settings or {}), "target": row.code})
     config = config.model_copy(update={"model": respondent.settings})
     return start(config, respondent, Path(out) if out is not None else None, watch)
 
@@ -101,17 +106,25 @@ def start(config: RunConfig, respondent: Respondent, out: Path | None = None, wa
     """Start a run from complete settings; nothing is written unless the model answers the survey."""
     optimizer = make_search(config.search)
     objective = make_objective(config, respondent)
-    assert objective.target is not None
-    model_name = Path(config.model.id).name
-    default = f"{model_name}-{objective.target.code}-{config.preset or config.search.name}-{config.search.seed}"
-    path = out if out is not None else free_folder(Path("runs"), default)
+    path = out if out is not None else default_folder(config)
     refuse_used(path)
-    naive = objective.evaluate()
-    if naive.reasons[0] is not None:
-        raise ModelError(f"{config.model.id}: {naive.reasons[0]}")
+    # Without these two rows the run could not be evaluated at its end.
+    for name, baseline in (("naive", objective), ("persona", _under_persona(objective))):
+        answered_row(f"{config.model.id}, {name}", baseline.evaluate())
     rendered = _rendered_table(objective)
     run = RunFolder.create(path, config, _provenance(config, objective, rendered), rendered)
-    return _finish(run, config, objective, optimizer, watch)
+    try:
+        return _finish(run, config, objective, optimizer, watch)
+    except Exception:
+        if not run.committed_generation():  # nothing to go on with; an interrupt is no Exception and leaves the folder
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
+
+
+def default_folder(config: RunConfig) -> Path:
+    """Return a new folder under `runs/`, named after model, target, search and seed."""
+    model, target = _public_name(config.model.id).rpartition("/")[2], load_target(config.target).code
+    return free_folder(Path("runs"), f"{model}-{target}-{config.preset or config.search.name}-{config.search.seed}")
 
 
 def resume(path: str | Path, respondent: Respondent | None = None, watch: Watcher | None = None) -> Run:
@@ -132,17 +145,19 @@ def resume(path: str | Path, respondent: Respondent | None = None, watch: Watche
 
         respondent = HFRespondent.load(config.model)
     objective = make_objective(config, respondent)
-    _use_rendered(run, objective)
-    provenance = _provenance(config, objective, _rendered_table(objective))
-    recorded = run.read_json("provenance.json")
-    for key in ("model", "instrument", "rendered_sha256"):
-        if provenance[key] != recorded[key]:
-            raise RunError(f"{path} cannot be resumed: its {key} was {recorded[key]} and is now {provenance[key]}")
-    committed = run.environment()
-    for key, was in (committed or {}).items():
-        now = environment(respondent).get(key)
+    rendered = {"administrations": run.read_json("rendered.json").get("administrations")}
+    provenance, recorded = _provenance(config, objective, rendered), run.read_json("provenance.json")
+    for key in DECIDING:
+        was, now = recorded.get(key), provenance[key]
         if now != was:
-            log.warning("%s: %s was %s and is now %s, so losses may differ in the last digits", path, key, was, now)
+            raise RunError(f"{path} cannot be resumed: its {key} was {was} and is now {now}")
+    _use_rendered(rendered, objective)
+    here, committed = environment(respondent), run.environment() or {}
+    for key, was in committed.items():
+        if here.get(key) != was:
+            log.warning(
+                "%s: %s was %s and is now %s, so losses may differ in the last digits", path, key, was, here.get(key)
+            )
     return _finish(run, config, objective, make_search(config.search), watch)
 
 
@@ -191,13 +206,15 @@ def _finish(
     state = search(run, objective, optimizer, space, environment(respondent), watch)
     adapter = run.path / "soft_prompt"
     model_name = _public_name(config.model.id)
-    SoftPrompt(space.decode(state.best[None])[0], model_name).save(adapter)
+    with named_write_errors(run.path, state.generation):
+        SoftPrompt(space.decode(state.best[None])[0], model_name).save(adapter)
     evaluation = evaluate_run(objective, SoftPrompt.load(adapter))  # what is exported is what is evaluated
     result = Run(run, config, evaluation, state.generation * optimizer.population_size, run.seconds())
-    replace_text(adapter / "README.md", adapter_card(evaluation, model_name, objective.instrument))
-    replace_text(run.path / "convergence.svg", convergence_figure(run.history(), evaluation))
-    replace_text(run.path / "report.html", run_report(run.history(), evaluation, model_name, objective.instrument))
-    replace_json(run.path / "evaluation.json", {"schema": 1, **evaluation.to_json()})
+    with named_write_errors(run.path, state.generation):
+        replace_text(adapter / "README.md", adapter_card(evaluation, model_name, objective.instrument))
+        replace_text(run.path / "convergence.svg", convergence_figure(run.history(), evaluation))
+        replace_text(run.path / "report.html", run_report(run.history(), evaluation, model_name, objective.instrument))
+        replace_json(run.path / "evaluation.json", {"schema": 1, **evaluation.to_json()})
     return result
 
 
@@ -236,8 +253,12 @@ def _provenance(config: RunConfig, objective: Objective, rendered: dict[str, Any
 
 def _administrations(objective: Objective) -> Sequence[Administration]:
     """All administrations of a run in a fixed order: the fitted forms, and the same under the persona."""
+    return [*objective.administrations, *_under_persona(objective).administrations]
+
+
+def _under_persona(objective: Objective) -> Objective:
     assert objective.target is not None
-    return [*objective.administrations, *objective.with_system(persona_text(objective.target)).administrations]
+    return objective.with_system(persona_text(objective.target))
 
 
 def _rendered_table(objective: Objective) -> dict[str, Any]:
@@ -246,19 +267,22 @@ def _rendered_table(objective: Objective) -> dict[str, Any]:
     return {"administrations": [r.to_json() for r in rendered if r is not None]}
 
 
-def _use_rendered(run: RunFolder, objective: Objective) -> None:
+def _use_rendered(rendered: dict[str, Any], objective: Objective) -> None:
     """Put every administration with the token ids stored in the run, never rendered again."""
-    stored = run.read_json("rendered.json")["administrations"]
+    stored = rendered["administrations"]
     for administration, table in zip(_administrations(objective), stored, strict=bool(stored)):
         objective.respondent.use_rendered(administration, Rendered.from_json(table))
 
 
 def _public_name(model_id: str) -> str:
     """Return a model id that shows no folder of this machine."""
-    return Path(model_id).name if Path(model_id).expanduser().exists() else model_id
+    path = Path(model_id).expanduser()
+    return path.resolve().name if path.exists() else model_id
 
 
 def _version(package: str) -> str | None:
+    if package == "hofsteer":
+        return __version__  # a source tree that is not installed has no metadata
     try:
         return version(package)
     except PackageNotFoundError:

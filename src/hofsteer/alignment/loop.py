@@ -47,7 +47,7 @@ def search(
         state = optimizer.tell(state, candidates, evaluation.losses)
         record = _record(state, evaluation, best_before, record, objective.instrument.dimension_ids)
         if record.best is None and record.generation == 1:
-            raise RunError(f"every candidate of the first generation failed: {'; '.join(record.reasons)}")
+            raise RunError(f"every candidate of the first generation failed; the first one: {evaluation.reasons[0]}")
         run.commit(state, record, time.monotonic() - began, environment)
         if watch is not None:
             watch(record)

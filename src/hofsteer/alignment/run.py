@@ -4,9 +4,12 @@ The one commit point is `state.json`, renamed into place after the checkpoint th
 in the folder beyond the generation that it names did not happen: a resume cuts it off.
 """
 
+import errno
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,27 +93,31 @@ class RunFolder:
     def read_json(self, name: str) -> dict[str, Any]:
         """Return one of the run's JSON files. Raises RunError if it is missing or broken."""
         try:
-            return dict(json.loads((self.path / name).read_text(encoding="utf-8")))
+            table = json.loads((self.path / name).read_text(encoding="utf-8"))
         except OSError:
             raise RunError(f"{self.path} has no {name}") from None
         except ValueError as error:
             raise RunError(f"{self.path}: {name} cannot be read: {error}") from None
+        if not isinstance(table, dict):
+            raise RunError(f"{self.path}: {name} cannot be read: want a JSON object, got {type(table).__name__}")
+        return table
 
     def history(self) -> list[Record]:
         """The committed generations, oldest first."""
-        path = self.path / "history.jsonl"
-        lines = path.read_bytes().splitlines() if path.exists() else []
-        records = []
-        for line in lines[: self.committed_generation()]:
-            table = json.loads(line)
-            records.append(Record(**{**table, "reasons": tuple(table["reasons"])}))
-        return records
+        tables = self._committed_lines("history.jsonl")
+        return [Record(**{**table, "reasons": tuple(table["reasons"])}) for table in tables]
 
     def seconds(self) -> float:
         """Seconds that the committed generations took."""
-        path = self.path / "timing.jsonl"
+        return float(sum(table["seconds"] for table in self._committed_lines("timing.jsonl")))
+
+    def _committed_lines(self, name: str) -> list[dict[str, Any]]:
+        path = self.path / name
         lines = path.read_bytes().splitlines() if path.exists() else []
-        return float(sum(json.loads(line)["seconds"] for line in lines[: self.committed_generation()]))
+        try:
+            return [json.loads(line) for line in lines[: self.committed_generation()]]
+        except ValueError as error:
+            raise RunError(f"{self.path}: {name} cannot be read: {error}") from None
 
     def committed_generation(self) -> int:
         """The last generation that counts; 0 before the first is committed."""
@@ -125,17 +132,19 @@ class RunFolder:
         from safetensors.numpy import load_file
 
         committed = self.committed_generation()
-        for name in ("history.jsonl", "timing.jsonl"):
-            _keep_lines(self.path / name, committed)
-        if not committed:
-            return None
-        state = self.read_json("state.json")
-        checkpoint = self.path / state["checkpoint"]
-        if not checkpoint.is_file():
-            raise RunError(f"{self.path} lacks {checkpoint.name}, which state.json names")
-        if hash_file(checkpoint) != state["sha256"]:
-            raise RunError(f"{checkpoint} is not what state.json committed: its SHA-256 differs")
-        restored: State = optimizer.state_type.from_arrays(load_file(checkpoint))
+        restored: State | None = None
+        if committed:
+            state = self.read_json("state.json")
+            checkpoint = self.path / state["checkpoint"]
+            if not checkpoint.is_file():
+                raise RunError(f"{self.path} lacks {checkpoint.name}, which state.json names")
+            if hash_file(checkpoint) != state["sha256"]:
+                raise RunError(f"{checkpoint} is not what state.json committed: its SHA-256 differs")
+            restored = optimizer.state_type.from_arrays(load_file(checkpoint))
+        with named_write_errors(self.path, committed):
+            for name in ("history.jsonl", "timing.jsonl"):
+                _keep_lines(self.path / name, committed)
+            self._drop_checkpoints(committed)
         return restored
 
     def environment(self) -> dict[str, Any] | None:
@@ -143,7 +152,15 @@ class RunFolder:
         return self.read_json("state.json")["environment"] if (self.path / "state.json").is_file() else None
 
     def commit(self, state: State, record: Record, seconds: float, environment: dict[str, Any]) -> None:
-        """Add a generation. After a kill anywhere in here the run is as before, or as after."""
+        """Add a generation. After a kill anywhere in here the run is as before, or as after.
+
+        Raises:
+            RunError: the disk is full, or cannot be written for another reason.
+        """
+        with named_write_errors(self.path, record.generation - 1):
+            self._commit(state, record, seconds, environment)
+
+    def _commit(self, state: State, record: Record, seconds: float, environment: dict[str, Any]) -> None:
         from safetensors.numpy import save
 
         _append(self.path / "history.jsonl", record.__dict__)
@@ -160,9 +177,13 @@ class RunFolder:
                 "environment": environment,
             },
         )
+        self._drop_checkpoints(record.generation)
+
+    def _drop_checkpoints(self, committed: int) -> None:
+        """Delete all checkpoints but the last ones up to the committed generation."""
         for old in self.path.glob("checkpoint-*.safetensors"):
             number = old.stem.removeprefix("checkpoint-")
-            if number.isdigit() and not record.generation - KEPT_CHECKPOINTS < int(number) <= record.generation:
+            if number.isdigit() and not committed - KEPT_CHECKPOINTS < int(number) <= committed:
                 old.unlink()
 
     def _refuse_newer(self, found: Any) -> None:
@@ -170,8 +191,21 @@ class RunFolder:
             raise RunError(f"{self.path} is a run of format {found}, and this hofsteer reads format {FORMAT}")
 
 
+@contextmanager
+def named_write_errors(path: Path, generation: int) -> Iterator[None]:
+    """Turn a failure to write into a RunError that says where the run stands."""
+    try:
+        yield
+    except OSError as error:
+        advice = "free some space and resume" if error.errno == errno.ENOSPC else "resume once it can be written"
+        stands = f"the run stands at generation {generation}, {advice}" if generation else "no generation was finished"
+        raise RunError(f"cannot write to {path}: {error.strerror}; {stands}") from error
+
+
 def refuse_used(path: Path) -> None:
     """Raise RunError if a run cannot be started in this folder."""
+    if path.resolve() == Path.cwd():
+        raise RunError(f"want a folder of its own for the run, got the current one, {path}")
     if path.is_dir() and any(path.iterdir()):
         what = "already holds a run; resume it or choose" if (path / "config.toml").exists() else "is not empty; choose"
         raise RunError(f"{path} {what} another folder")
@@ -209,6 +243,8 @@ def _keep_lines(path: Path, count: int) -> None:
     if len(lines) < count:
         raise RunError(f"{path} has {len(lines)} whole lines, but {count} generations were committed")
     kept = sum(len(line) + 1 for line in lines)
+    if kept == len(data):
+        return
     with path.open("r+b") as file:
         file.truncate(kept)
         os.fsync(file.fileno())

@@ -5,14 +5,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hofsteer.cli.output import AsJson, load_respondent, print_json, results, search_progress
+from hofsteer.cli.output import (
+    AsJson,
+    load_respondent,
+    messages,
+    print_json,
+    results,
+    search_progress,
+    warn_of_low_mass,
+)
 
 if TYPE_CHECKING:
     from hofsteer.pipeline import Run
 
 
 def align(
-    target: Annotated[str, typer.Option(help="Country or region whose scores to match: code or name.")],
+    target: Annotated[str | None, typer.Option(help="Country or region whose scores to match: code or name.")] = None,
     model: Annotated[
         str | None, typer.Option(help="A hub id, a local model folder, or the bundled `mini` (default).")
     ] = None,
@@ -39,7 +47,7 @@ def align(
     """
     from hofsteer.alignment.run import refuse_used
     from hofsteer.config import resolve
-    from hofsteer.pipeline import check_settings, start
+    from hofsteer.pipeline import check_settings, default_folder, start
 
     flags = {
         "target": target,
@@ -56,11 +64,16 @@ def align(
     }
     settings = resolve(preset, config, flags, sets or [])
     check_settings(settings)
-    if out is not None:
-        refuse_used(out)
+    out = out if out is not None else default_folder(settings)
+    refuse_used(out)
     respondent = load_respondent(settings.model)
-    with search_progress(settings.search.budget) as watch:
-        run = start(settings, respondent, out, watch)
+    try:
+        with search_progress(settings.search.budget) as watch:
+            run = start(settings, respondent, out, watch)
+    except KeyboardInterrupt:
+        if out.exists():
+            messages().print(f"interrupted; go on with: hofsteer resume {out}", highlight=False, soft_wrap=True)
+        raise
     _show(run, as_json)
 
 
@@ -80,6 +93,7 @@ def resume(
 
 
 def _show(run: "Run", as_json: bool) -> None:
+    warn_of_low_mass(run.evaluation.rows["aligned"].valid_mass or 0.0)
     if as_json:
         print_json(run.to_json())
         return
@@ -97,4 +111,5 @@ def _show(run: "Run", as_json: bool) -> None:
     console.print(
         f"{run.evaluations} evaluations in {run.seconds:.0f} s; run folder {run.path}, its soft_prompt/ a PEFT adapter",
         highlight=False,
+        soft_wrap=True,
     )

@@ -59,8 +59,8 @@ def show(
         )
         return
     console = results()
-    console.print(f"[bold]{instrument.id}[/]: {instrument.title}")
-    console.print(f"{instrument.source}\n{instrument.licence}\n", markup=False)
+    console.print(f"{instrument.id}: {instrument.title}", style="bold", highlight=False)
+    console.print(f"{instrument.source}\n{instrument.licence}\n")
     items = Table("item", "wordings", "scale, lowest value first")
     for item in instrument.items:
         scale = ", ".join(f"{option.value:g} {option.text}" for option in item.options)
@@ -68,4 +68,4 @@ def show(
     console.print(items)
     for dimension in instrument.dimensions:
         terms = " ".join(f"{weight:+g} {item}" for item, weight in dimension.weights)
-        console.print(f"{dimension.id} {dimension.name}: {terms} + C", markup=False, highlight=False)
+        console.print(f"{dimension.id} {dimension.name}: {terms} + C", highlight=False)

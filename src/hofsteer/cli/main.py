@@ -50,5 +50,5 @@ def run() -> None:
     except HofsteerError as error:
         if "--debug" in sys.argv:
             raise
-        messages().print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        messages().print(f"error: {' '.join(str(error).split())}", highlight=False, soft_wrap=True)
         sys.exit(2)

@@ -12,9 +12,9 @@ def models(as_json: AsJson = False) -> None:
         print_json({"schema": 1, "models": [{"id": "mini", "kind": "bundled", "card": numbers}]})
         return
     console = results()
-    console.print("[bold]mini[/]: bundled, a simulated respondent; results on it say nothing about real models")
+    console.print("mini: bundled, a simulated respondent; results on it say nothing about real models", style="bold")
     for key, value in numbers.items():
-        console.print(f"  {key.replace('_', ' ')}: {value}", highlight=False, markup=False)
+        console.print(f"  {key.replace('_', ' ')}: {value}", highlight=False)
     console.print("Any causal language model of transformers answers too:")
     console.print("  --model meta-llama/Meta-Llama-3-8B-Instruct   a hub id", highlight=False)
     console.print(

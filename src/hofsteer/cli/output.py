@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from hofsteer.files import dump_json
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from hofsteer.config import ModelSettings
     from hofsteer.respondent.base import Respondent
 
+LOW_VALID_MASS = 0.9
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else, on standard output.")]
 Model = Annotated[str, typer.Option(help="A hub id, a local model folder, or the bundled `mini`.")]
 InstrumentName = Annotated[str, typer.Option("--instrument", help="A bundled instrument or a TOML file.")]
@@ -23,18 +26,29 @@ ConstantsKind = Annotated[str, typer.Option("--constants", help="Scale constants
 
 
 def results() -> Console:
-    """The console for results, on standard output."""
-    return Console(soft_wrap=False)
+    """The console for results, on standard output. Texts are shown as they are: a group may be called `[/a]`."""
+    return Console(markup=False, emoji=False)
 
 
 def messages() -> Console:
     """The console for progress, warnings and errors, on standard error."""
-    return Console(stderr=True)
+    return Console(stderr=True, markup=False, emoji=False)
 
 
 def print_json(value: dict[str, Any]) -> None:
     """Print a result for machines."""
     sys.stdout.write(dump_json(value, indent=2) + "\n")
+
+
+def warn_of_low_mass(valid_mass: float) -> None:
+    """Say on standard error when a model gave too little to the answer options."""
+    if valid_mass < LOW_VALID_MASS:
+        messages().print(
+            f"warning: valid mass {valid_mass:.3f} is below {LOW_VALID_MASS:.2f}: the first token says little about "
+            "what the model would answer",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def quiet_libraries() -> None:
@@ -52,7 +66,7 @@ def load_respondent(settings: "ModelSettings") -> "Respondent":
     quiet_libraries()
     from hofsteer.respondent.hf import HFRespondent
 
-    with messages().status(f"loading {settings.id}"):
+    with messages().status(escape(f"loading {settings.id}")):
         return HFRespondent.load(settings)
 
 

@@ -25,7 +25,7 @@ def score(
     table = read_answers(answers, questions)
     groups = score_table(table, questions, policy.values)
     if table.ignored:
-        messages().print(f"columns not read: {', '.join(table.ignored)}", markup=False, highlight=False)
+        messages().print(f"columns not read: {', '.join(table.ignored)}", highlight=False, soft_wrap=True)
     if as_json:
         scored = {
             g.name: {"n": g.n, "scores": named_scores(g.scores, questions.dimension_ids), "missing": list(g.missing)}
@@ -46,7 +46,6 @@ def score(
     smallest = min(groups, key=lambda g: g.n)
     console.print(
         f"two samples of {smallest.n} from one country ({smallest.name}, the smallest group) differ by "
-        f"{questions.noise_floor(smallest.n):.0f} points on average, if answers vary by one scale step",
-        markup=False,
+        f"{questions.noise_floor(smallest.n):.0f} points on average, if answers vary by one scale step"
     )
     console.print("Only differences between samples asked alike have meaning; a single score moves with the constants.")

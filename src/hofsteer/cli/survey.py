@@ -12,9 +12,9 @@ from hofsteer.cli.output import (
     InstrumentName,
     Model,
     load_respondent,
-    messages,
     print_json,
     results,
+    warn_of_low_mass,
 )
 from hofsteer.errors import ConfigError
 
@@ -59,6 +59,7 @@ def survey(
     if country is not None:
         system = persona_text(country)
     result = administer(objective if system is None else objective.with_system(system), adapter)
+    warn_of_low_mass(result.valid_mass)
     if as_json:
         print_json(result.to_json())
         return
@@ -78,9 +79,4 @@ def survey(
     elif goal is not None:
         console.print("no loss: without constants the scores are not on the target's scale")
     console.print(f"valid mass {result.valid_mass:.3f}: the share of the model's probability that went to the options")
-    if result.valid_mass < LOW_VALID_MASS:
-        messages().print("warning: below 0.90 the first token says little about what the model would answer")
     console.print("Only differences between samples asked alike have meaning; a single score moves with the constants.")
-
-
-LOW_VALID_MASS = 0.9

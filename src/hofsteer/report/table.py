@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from hofsteer.evaluation.base import Row, RunEvaluation
@@ -11,8 +12,9 @@ from hofsteer.evaluation.base import Row, RunEvaluation
 def results_table(evaluation: RunEvaluation) -> Table:
     """Return scores and losses of the target, the steered model, its baselines and the reference rows."""
     target = evaluation.target
-    table = Table(title=f"{target.name}: scores and mean distance to the target, in index points")
-    table.add_column("row")
+    title = f"{target.name}: scores and mean distance to the target, in index points"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=0)  # without lines it fits into 80 columns
+    table.add_column("row", min_width=14)
     for dimension in evaluation.dimensions:
         table.add_column(dimension, justify="right")
     for heading in ("loss", "skill", "valid mass"):

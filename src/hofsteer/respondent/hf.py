@@ -26,7 +26,7 @@ from hofsteer.respondent.base import ReadOut, Respondent, Responses, SoftPrompts
 from hofsteer.respondent.render import Read, Rendered, render
 
 BUNDLED = ("mini",)
-POSITIONS_PER_PASS = {"cpu": 1 << 14, "cuda": 1 << 17}  # tokens of one forward pass, padding included
+POSITIONS_PER_PASS = {"cpu": 1 << 14, "cuda": 1 << 16}  # tokens of one forward pass, padding included
 SHORTEST_SHARE = 0.8  # rows share a pass if the shortest is at least this share of the longest
 
 log = logging.getLogger(__name__)
@@ -63,8 +63,13 @@ class HFRespondent(Respondent):
             device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
             dtype = getattr(torch, settings.dtype or ("float32" if device.type == "cpu" else "bfloat16"))
             tokenizer = AutoTokenizer.from_pretrained(name, **options)
-            model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, use_safetensors=True, **options).to(device)
-        except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+            model, found = AutoModelForCausalLM.from_pretrained(
+                name, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+            )
+            if missing := sorted(found["missing_keys"]):  # transformers would fill them with random numbers
+                raise ValueError(f"its weights lack {len(missing)} tensors, such as {missing[0]}")
+            model = model.to(device)
+        except Exception as error:  # torch, tokenizers and safetensors raise their own, bare Exceptions included
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ModelError(
                 f"cannot load model {settings.id!r}{did_you_mean(settings.id, BUNDLED)}: {reason}"
@@ -151,7 +156,7 @@ class HFRespondent(Respondent):
             raise SoftPromptError(
                 f"want soft prompts (candidates, tokens, {self.width}) for {self.settings.id}, got {soft_prompts.shape}"
             )
-        prompts = torch.from_numpy(np.ascontiguousarray(soft_prompts)).to(self.device, self.dtype)
+        prompts = torch.tensor(soft_prompts, device=self.device, dtype=self.dtype)  # a copy: torch warns of read-only
         log_probabilities = np.full((len(prompts), len(administrations), *option_mask.shape), -np.inf)
         for a, administration in enumerate(administrations):
             rendered = self.rendered(administration)

@@ -43,8 +43,9 @@ class ScriptedRespondent(Respondent):
             raise SoftPromptError(f"want soft prompts of width {self.width}, got {soft_prompts.shape[-1]}")
         tables = np.stack([self.personas.get(a.system or "", self.answers) for a in administrations])  # (A, I, K)
         tilt = soft_prompts.astype(np.float64).mean(axis=1)[:, None, :, None]  # (P, 1, I, 1)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):  # no mass and NaN become recorded failures
             logits = np.log(tables) + tilt * np.nan_to_num(instrument.option_values)
-        logits = np.where(instrument.option_mask, logits, -np.inf)
-        logits -= np.logaddexp.reduce(logits, axis=-1, keepdims=True)
-        return make_responses(logits + np.log(self.valid_mass), instrument.option_mask)
+            logits = np.where(instrument.option_mask, logits, -np.inf)
+            logits -= np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+            logits += np.log(self.valid_mass)
+        return make_responses(logits, instrument.option_mask)

@@ -23,7 +23,7 @@ class SoftPrompt:
     base_model: str | None = None  # the model they were found for
 
     def __post_init__(self) -> None:
-        if self.values.ndim != 2 or not len(self.values) or not np.isfinite(self.values).all():
+        if self.values.ndim != 2 or not self.values.size or not np.isfinite(self.values).all():
             raise SoftPromptError(f"want finite rows (tokens, width), got an array of shape {self.values.shape}")
 
     def save(self, folder: Path) -> None:
@@ -64,7 +64,7 @@ class SoftPrompt:
             tensors = load_file(folder / WEIGHTS_FILE)
         except (ValueError, SafetensorError) as error:
             raise SoftPromptError(f"the adapter in {folder} cannot be read: {error}") from None
-        except TypeError:
+        except (TypeError, AttributeError):  # bfloat16, float8
             raise SoftPromptError(f"the adapter in {folder} is stored in a dtype NumPy lacks; want float32") from None
         kind = config.get("peft_type") if isinstance(config, dict) else None
         if kind != "PROMPT_TUNING" or KEY not in tensors:

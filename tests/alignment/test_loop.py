@@ -1,0 +1,181 @@
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from hofsteer.alignment.loop import search
+from hofsteer.alignment.objective import Objective, forms
+from hofsteer.alignment.run import RunFolder
+from hofsteer.alignment.space import FullSpace
+from hofsteer.config import RunConfig
+from hofsteer.errors import RunError
+from hofsteer.pipeline import make_search
+from hofsteer.respondent import ScriptedRespondent
+from hofsteer.respondent.base import make_responses
+from hofsteer.targets import load_constants, load_target
+
+P = 4
+
+
+class Fragile(ScriptedRespondent):
+    """Fails for the candidates at `broken` places of every batch of `P`, in the generations in `when`."""
+
+    def __init__(self, answers, broken, when=range(99)):
+        super().__init__(answers)
+        self.broken, self.when, self.asked = broken, when, 0
+
+    def respond(self, administrations, soft_prompts=None, read_out="expected"):
+        responses = super().respond(administrations, soft_prompts, read_out)
+        self.asked += 1
+        if self.asked not in self.when:
+            return responses
+        with np.errstate(divide="ignore"):
+            logs = np.log(responses.probabilities)
+        logs[self.broken] = np.nan
+        return make_responses(logs, responses.option_mask)
+
+
+@pytest.fixture
+def begin(vsm13, tmp_path):
+    """Start a search with a budget; further calls go on with it."""
+
+    def begin(respondent, budget, watch=None, name="run", seed=0):
+        path = tmp_path / name
+        if not path.exists():
+            table = {"budget": budget, "population_size": P, "seed": seed}
+            RunFolder.create(path, RunConfig(target="JPN", search=table), {}, {"administrations": []})
+        run = RunFolder.open(path)
+        constants = load_constants("midpoint", vsm13.dimension_ids)
+        objective = Objective(respondent, forms(vsm13, (0,), ("listed",)), constants, load_target("JPN"))
+        space = FullSpace(tokens=1, width=respondent.width, spread=respondent.spread)
+        return run, search(run, objective, make_search(run.config().search), space, {"threads": 1}, watch)
+
+    return begin
+
+
+@pytest.mark.parametrize(("budget", "generations"), [(4, 1), (7, 1), (8, 2), (43, 10)])
+def test_budget_counts_evaluations_and_is_never_passed(budget, generations, begin, neutral_answers):
+    counted = []
+
+    class Counting(ScriptedRespondent):
+        def respond(self, administrations, soft_prompts=None, read_out="expected"):
+            counted.append(len(soft_prompts))
+            return super().respond(administrations, soft_prompts, read_out)
+
+    run, state = begin(Counting(neutral_answers), budget)
+    assert counted == [P] * generations
+    assert sum(counted) <= budget < sum(counted) + P
+    assert state.generation == run.committed_generation() == generations
+
+
+def test_a_finished_search_evaluates_nothing(begin, neutral_answers):
+    _, state = begin(ScriptedRespondent(neutral_answers), 20)
+    _, again = begin(Fragile(neutral_answers, broken=[0, 1, 2, 3]), 20, watch=pytest.fail)
+    np.testing.assert_array_equal(state.population, again.population)
+
+
+def test_lines_of_the_history(begin, neutral_answers):
+    seen = []
+    run, state = begin(ScriptedRespondent(neutral_answers), 40, watch=seen.append)
+    lines = [json.loads(line) for line in (run.path / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["generation"] for line in lines] == list(range(1, 11))
+    assert [line["evaluations"] for line in lines] == list(range(4, 41, 4))
+    assert list(lines[0]) == [
+        "generation", "evaluations", "best", "mean", "scores", "valid_mass", "failed", "reasons",
+    ]  # fmt: skip
+    assert all(line["valid_mass"] == pytest.approx(1) for line in lines)
+    assert all((line["failed"], line["reasons"]) == (0, []) for line in lines)
+    assert seen == run.history()
+    timing = [json.loads(line) for line in (run.path / "timing.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["generation"] for line in timing] == list(range(1, 11))
+    assert lines[-1]["best"] == state.best_loss
+
+
+def test_best_and_scores_follow_the_best_candidate(begin, vsm13, neutral_answers):
+    respondent = ScriptedRespondent(neutral_answers)
+    run, state = begin(respondent, 80)
+    history = run.history()
+    bests = [record.best for record in history]
+    assert bests == sorted(bests, reverse=True)
+    assert bests[-1] < bests[0]
+    goal = load_target("JPN")
+    for record in history:  # the scores belong to the best loss, not to the last generation
+        assert np.mean([abs(record.scores[d] - goal.scores[d]) for d in record.scores]) == pytest.approx(record.best)
+    prompt = FullSpace(1, 24, 1.0).decode(state.best[None])
+    final = respondent.respond(forms(vsm13, (0,), ("listed",)), prompt)
+    scores = vsm13.score(final.probabilities)[0, 0] + 50
+    np.testing.assert_allclose(list(history[-1].scores.values()), scores)
+    assert any(a.best == b.best and a.scores == b.scores and a.mean != b.mean for a, b in pairwise(history))
+
+
+def test_mean_is_that_of_the_generation(begin, vsm13, neutral_answers):
+    run, _ = begin(ScriptedRespondent(neutral_answers), P)
+    space, respondent = FullSpace(1, 24, 1.0), ScriptedRespondent(neutral_answers)
+    prompts = space.decode(space.noise(P, 1.0, seed=0))
+    scores = vsm13.score(respondent.respond(forms(vsm13, (0,), ("listed",)), prompts).probabilities)
+    losses = np.abs(scores[:, 0] + 50 - load_target("JPN").vector(vsm13.dimension_ids)).mean(axis=1)
+    assert run.history()[0].mean == pytest.approx(losses.mean())
+    assert run.history()[0].best == pytest.approx(losses.min())
+
+
+def test_same_seed_same_search(begin, neutral_answers):
+    def history(name, seed):
+        run, _ = begin(ScriptedRespondent(neutral_answers), 40, name=name, seed=seed)
+        return (run.path / "history.jsonl").read_bytes()
+
+    assert history("a", 5) == history("b", 5) != history("c", 6)
+
+
+def test_all_candidates_of_the_first_generation_fail(begin, neutral_answers, tmp_path):
+    with pytest.raises(RunError) as caught:
+        begin(Fragile(neutral_answers, broken=[0, 1, 2, 3]), 40)
+    assert str(caught.value) == (
+        "every candidate of the first generation failed; the first one: the model gave NaN or infinite logits"
+    )
+    assert RunFolder.open(tmp_path / "run").committed_generation() == 0
+
+
+def test_some_candidates_fail_and_the_search_goes_on(begin, neutral_answers):
+    run, state = begin(Fragile(neutral_answers, broken=[1, 3], when=range(1, 3)), 80)
+    first, second, *rest = run.history()
+    assert (first.failed, second.failed) == (2, 2)
+    assert first.reasons == ("the model gave NaN or infinite logits",)
+    assert np.isfinite([first.best, first.mean]).all()
+    assert all(record.failed == 0 for record in rest)
+    assert np.isfinite(state.losses).all()  # those that failed were replaced
+    assert rest[-1].best < first.best
+
+
+def test_failed_candidates_are_recorded_as_infinite(begin, neutral_answers):
+    _, state = begin(Fragile(neutral_answers, broken=[1, 3]), P)
+    np.testing.assert_array_equal(np.isposinf(state.losses), [False, True, False, True])
+
+
+def test_a_later_generation_may_fail_as_a_whole(begin, neutral_answers):
+    run, state = begin(Fragile(neutral_answers, broken=[0, 1, 2, 3], when=[2]), 20)
+    first, second, *_ = run.history()
+    assert (second.mean, second.failed, second.best, second.scores) == (None, P, first.best, first.scores)
+    assert state.generation == 5
+
+
+def test_stopping_anywhere_and_going_on_is_the_same_search(begin, neutral_answers, tmp_path):
+    class Stopped(BaseException):
+        pass
+
+    begin(ScriptedRespondent(neutral_answers), 60, name="straight")
+    rng = np.random.default_rng([11, 1])
+    stops = iter(sorted(rng.choice(np.arange(1, 15), size=3, replace=False).tolist()))
+    stop = next(stops)
+
+    def watch(record):
+        if record.generation == stop:
+            raise Stopped
+
+    while stop is not None:
+        with pytest.raises(Stopped):
+            begin(ScriptedRespondent(neutral_answers), 60, watch=watch)
+        stop = next(stops, None)
+    run, _ = begin(ScriptedRespondent(neutral_answers), 60)
+    for name in ("history.jsonl", "checkpoint-15.safetensors", "checkpoint-14.safetensors"):
+        assert (run.path / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
