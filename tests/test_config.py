@@ -26,7 +26,7 @@ def message_of(call, *args, **kwargs):
 def test_defaults():
     config = resolve(flags={"target": "JPN"})
     assert config == RunConfig(target="JPN")
-    assert (config.model.id, config.instrument, config.constants) == ("mini", "vsm13", "midpoint")
+    assert (config.model.id, config.instrument, config.constants) == ("mini", "vsm13", None)  # the instrument decides
     assert (config.space.tokens, config.search.budget, config.search.seed) == (8, 2000, 0)
 
 

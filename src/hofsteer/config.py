@@ -61,7 +61,7 @@ class RunConfig(_Settings):
     preset: str | None = None  # the preset these settings started from
     target: str
     instrument: str = "vsm13"
-    constants: str = "midpoint"
+    constants: str | None = None  # `midpoint`, or `none` for an instrument that has its own zero
     wordings: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)  # fitted forms: every wording in every order
     orders: Annotated[tuple[Literal["listed", "reversed"], ...], Field(min_length=1)] = ("listed",)
     model: ModelSettings = ModelSettings()

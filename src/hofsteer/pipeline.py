@@ -25,7 +25,7 @@ from hofsteer.respondent.base import Respondent
 from hofsteer.respondent.render import Rendered
 from hofsteer.respondent.soft_prompt import SoftPrompt
 from hofsteer.search import DifferentialEvolution, Optimizer
-from hofsteer.targets import Constants, Target, load_constants, load_target
+from hofsteer.targets import Constants, Target, constants_for, target_for
 
 RECORDED_PACKAGES = ("hofsteer", "numpy", "torch", "transformers", "tokenizers", "safetensors")
 DECIDING = ("model", "instrument", "rendered_sha256", "target", "constants")  # the same, or a run is not resumed
@@ -94,11 +94,12 @@ def align(
     Raises:
         HofsteerError: a setting, the folder, the target or the model's answers are not what is needed.
     """
-    row = load_target(target.code if isinstance(target, Target) else target)
+    name = target.code if isinstance(target, Target) else target
+    config = resolve(preset=preset, flags={**(settings or {}), "target": name})
+    row = target_for(name, load_instrument(config.instrument))
     if isinstance(target, Target) and (target.scores, target.sources) != (row.scores, row.sources):
         raise TargetError(f"want the published row of {target.code}, got a target of that code with other scores")
-    config = resolve(preset=preset, flags={**(settings or {}), "target": row.code})
-    config = config.model_copy(update={"model": respondent.settings})
+    config = config.model_copy(update={"target": row.code, "model": respondent.settings})
     return start(config, respondent, Path(out) if out is not None else None, watch)
 
 
@@ -106,6 +107,7 @@ def start(config: RunConfig, respondent: Respondent, out: Path | None = None, wa
     """Start a run from complete settings; nothing is written unless the model answers the survey."""
     optimizer = make_search(config.search)
     objective = make_objective(config, respondent)
+    config = config.model_copy(update={"constants": objective.constants.kind})
     path = out if out is not None else default_folder(config)
     refuse_used(path)
     # Without these two rows the run could not be evaluated at its end.
@@ -123,7 +125,7 @@ def start(config: RunConfig, respondent: Respondent, out: Path | None = None, wa
 
 def default_folder(config: RunConfig) -> Path:
     """Return a new folder under `runs/`, named after model, target, search and seed."""
-    model, target = _public_name(config.model.id).rpartition("/")[2], load_target(config.target).code
+    model, target = _public_name(config.model.id).rpartition("/")[2], _target_code(config)
     return free_folder(Path("runs"), f"{model}-{target}-{config.preset or config.search.name}-{config.search.seed}")
 
 
@@ -220,13 +222,17 @@ def _finish(
 
 def _questions(config: RunConfig) -> tuple[tuple[Administration, ...], Constants, Target]:
     instrument = load_instrument(config.instrument)
-    constants = load_constants(config.constants, instrument.dimension_ids)
-    if constants.kind == "none":
+    constants = constants_for(instrument, config.constants)
+    if constants.kind == "none" and instrument.constants == "chosen":
         raise ConfigError("align wants constants that put the scores on the target's scale, such as midpoint; got none")
-    target = load_target(config.target)
+    target = target_for(config.target, instrument)
     if not set(target.scores) & set(instrument.dimension_ids):
         raise ConfigError(f"{target.name} has no score on any dimension of {instrument.id}")
     return forms(instrument, config.wordings, config.orders), constants, target
+
+
+def _target_code(config: RunConfig) -> str:
+    return target_for(config.target, load_instrument(config.instrument)).code
 
 
 def _provenance(config: RunConfig, objective: Objective, rendered: dict[str, Any]) -> dict[str, Any]:

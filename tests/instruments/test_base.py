@@ -1,5 +1,7 @@
 """Scoring against the formulas of the VSM 2013 manual, written out here once more and not read from the TOML file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -126,7 +128,7 @@ def test_scale_directions(numbers, first, last):
 
 def test_no_two_texts_of_items_are_equal():
     texts = [wording.casefold() for item in VSM13.items for wording in item.wordings]
-    assert len(texts) == 48
+    assert len(texts) == 96
     assert len(set(texts)) == len(texts)
     assert len({item.construct for item in VSM13.items}) == 24
 
@@ -207,7 +209,24 @@ def test_cached_arrays_are_read_only(name):
 def test_item_by_id():
     assert VSM13.item("Q20").construct == "fear to contradict the boss"
     with pytest.raises(KeyError):
-        VSM13.item("Q25")
+        VSM13.item("Q31")
+
+
+def test_noise_floor_follows_the_deviation_of_each_item():
+    instrument = mixed_instrument()
+    deviations = np.array([0.5, 1.0, 3.0])
+    spread = [np.hypot(100 * 0.5, 10 * 1.0), 7 * 3.0]
+    wanted = 2 / np.sqrt(np.pi) * np.mean(spread) / np.sqrt(50)
+    assert instrument.noise_floor(50, deviations) == pytest.approx(wanted)
+    items = tuple(replace(i, deviation=float(d)) for i, d in zip(instrument.items, deviations, strict=True))
+    assert replace(instrument, items=items).noise_floor(50) == pytest.approx(wanted)
+
+
+def test_intercept_is_part_of_the_score():
+    instrument = mixed_instrument()
+    shifted = replace(instrument, dimensions=tuple(replace(d, intercept=5.0) for d in instrument.dimensions))
+    means = np.array([[0.5, 1.0, 4.0], [0.0, np.nan, 1.0]])
+    np.testing.assert_array_equal(shifted.score_means(means), instrument.score_means(means) + 5.0)
 
 
 @pytest.mark.parametrize(("n", "points"), [(20, 17), (50, 11), (200, 5)])

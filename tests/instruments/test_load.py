@@ -156,9 +156,8 @@ def test_variant_of_a_bundled_instrument(write):
 
 
 def test_unknown_name():
-    assert message_of("vsm31") == (
-        "unknown instrument 'vsm31'; did you mean 'vsm13'? (there are vsm13, vsm13-cat, vsm13-own)"
-    )
+    names = sorted(name for entry in bundled_instruments() for name in (entry.id, *entry.aliases))
+    assert message_of("vsm31") == (f"unknown instrument 'vsm31'; did you mean 'vsm13'? (there are {', '.join(names)})")
 
 
 def test_no_file(tmp_path):
@@ -205,6 +204,104 @@ def test_no_file(tmp_path):
 def test_errors_of_a_file_in_one_line(write, old, new, message):
     said = message_of(write(replaced(TOY, old, new)))
     assert said.startswith(message or "toy.toml: dimensions.2.weights: Dictionary should have at least 1 item")
+
+
+EXTENDED = (
+    replaced(TOY, "neutral = 1.5\n", 'constants = "fixed"\nvalidated = false\n')
+    .replace('pair = ["left", "right"]', 'pair = [{ text = "left", value = -1 }, { text = "right", value = 0.5 }]')
+    .replace("weights = { third = 1 }", "weights = { third = 1 }\nintercept = -7")
+    .replace(
+        'construct = "how deep"\nscale = "ten"',
+        'construct = "how deep"\noptions = [{ text = "up", value = 2 }, { text = "down", value = 8 }]\n'
+        'domain = "sea"\ndeviation = 3',
+    )
+    + """
+[[items]]
+id = "age"
+construct = "years of life"
+options = ["young", "old"]
+wordings = ["How old?"]
+optional = true
+"""
+)
+
+
+def test_extended_format(write):
+    toy = load_instrument(write(EXTENDED))
+    assert (toy.constants, toy.validated, toy.neutral) == ("fixed", False, None)
+    assert [(o.text, o.value) for o in toy.item("first").options] == [("left", -1.0), ("right", 0.5)]
+    assert [(o.text, o.value) for o in toy.item("third").options] == [("up", 2.0), ("down", 8.0)]
+    assert [item.scale for item in toy.items] == ["pair", "ten", None]
+    assert (toy.item("third").domain, toy.item("third").deviation) == ("sea", 3.0)
+    assert (toy.item("second").domain, toy.item("second").deviation) == (None, 1.0)
+    np.testing.assert_array_equal(toy.neutral_means, [-0.25, 5.5, 5.0])
+    np.testing.assert_array_equal(toy.score_means(np.array([1.0, 2.0, 4.0])), [95.0, -3.0])
+
+
+def test_optional_items_are_asked_only_if_wanted(write):
+    toy = load_instrument(write(EXTENDED))
+    assert [item.id for item in toy.optional_items] == ["age"]
+    assert toy.item_ids == ("first", "second", "third")
+    whole = toy.with_optional()
+    assert (whole.item_ids, whole.optional_items) == ((*toy.item_ids, "age"), ())
+    means = np.array([1.0, 2.0, 4.0, np.nan])
+    np.testing.assert_array_equal(whole.score_means(means), toy.score_means(means[:3]))
+
+
+def test_defaults_of_the_extended_format(write):
+    toy = load_instrument(write(TOY))
+    assert (toy.constants, toy.validated, toy.neutral, toy.optional_items) == ("chosen", True, 1.5, ())
+    np.testing.assert_array_equal(toy.neutral_means, [1.5, 1.5, 1.5])
+    np.testing.assert_array_equal(toy.intercepts, [0, 0])
+
+
+def test_variant_keeps_all_that_it_does_not_score_anew(write):
+    toy, turned = load_instrument(write(EXTENDED)), load_instrument(write(VARIANT, "turned.toml"))
+    assert (turned.constants, turned.validated, turned.optional_items) == ("fixed", False, toy.optional_items)
+    np.testing.assert_array_equal(turned.intercepts, [0, -7])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("intercept = -7", "intercept = inf", "dimensions.2.intercept: Input should be a finite number, got inf"),
+        ("intercept = -7", "intercpt = 1", "unknown key 'dimensions.2.intercpt'; did you mean 'intercept'?"),
+        ('"fixed"', '"free"', "constants: Input should be 'chosen' or 'fixed', got 'free'"),
+        ("validated = false", 'validated = "no"', "validated: Input should be a valid boolean, got 'no'"),
+        ("deviation = 3", "deviation = 0", "items.3.deviation: Input should be greater than 0, got 0"),
+        ('text = "left", value', 'text = "left", valu', "missing key 'scales.pair.1.value'"),
+        ('{ text = "left", value = -1 }', '"left"', "scales.pair: want options that are all texts or all { text"),
+        ('{ text = "up", value = 2 }', '"up"', "items.3.options: want options that are all texts or all { text"),
+        ("value = 8 }", "value = 8, vale = 1 }", "unknown key 'items.3.options.2.vale'; did you mean 'value'?"),
+        ("value = 0.5 }", "value = 1, txt = 1 }", "unknown key 'scales.pair.2.txt'; did you mean 'text'?"),
+        ('text = "down"', 'text = "up"', "item third wants options that differ, got one text twice"),
+        ("value = 8", "value = 2", "item third wants options with at least two values, got 2 throughout"),
+        ('domain = "sea"', 'scale = "ten"', "item third wants a scale or options of its own, got both"),
+        ('scale = "pair"\n', "", "item first wants a scale or options of its own, got neither"),
+        (
+            "third = 1 }",
+            "third = 1, age = 1 }",
+            "the formula of DEPTH names item 'age', which is optional; want one that is always asked",
+        ),
+        (
+            "validated = false",
+            "neutral = 1.5",
+            "neutral = 1.5 is not inside the scale of item first, -1 to 0.5; leave it out where scales differ",
+        ),
+    ],
+)
+def test_errors_of_the_extended_format_in_one_line(write, old, new, message):
+    assert message_of(write(replaced(EXTENDED, old, new))).startswith(f"toy.toml: {message}")
+
+
+def test_optional_item_is_asked_in_every_wording(write):
+    text = EXTENDED.replace('["How far?"]', '["How far?", "Far?"]').replace('["How deep?"]', '["How deep?", "Deep?"]')
+    assert message_of(write(text)) == "toy.toml: optional item age wants 2 wordings like the others, got 1"
+
+
+def test_all_items_optional(write):
+    text = TOY.replace("\nwordings", "\noptional = true\nwordings")
+    assert message_of(write(text)).startswith("toy.toml: the formula of SIDE names item 'first', which is optional")
 
 
 def test_file_that_is_not_text(tmp_path):

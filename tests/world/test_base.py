@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -104,17 +106,77 @@ def test_profile_with_a_gap_is_refused():
         make_world(VSM13, FEW | {"CRI": gap}, SEED)
 
 
-def test_item_in_two_dimensions_is_refused():
-    instrument = toy({"X": {"a": 10.0, "b": -10.0}, "Y": {"b": 10.0, "c": -10.0}}, (5, 5, 5))
-    with pytest.raises(ValueError, match=r"^want an instrument whose items enter one dimension each, got toy$"):
-        make_world(instrument, {"X": np.array([50.0, 50.0])}, SEED)
+def test_items_may_enter_several_dimensions():
+    formulas = {
+        "X": {"a": 10.0, "b": -12.0, "c": 3.0},
+        "Y": {"b": 9.0, "c": -10.0, "d": 4.0},
+        "Z": {"e": 5.0, "f": 5.0},
+    }
+    instrument = toy(formulas, (5, 7, 2, 10, 4, 3))
+    profiles = {"one": np.array([45.0, 100.0, 75.0]), "other": np.array([30.0, 85.0, 70.0])}
+    world = make_world(instrument, profiles, SEED)
+    np.testing.assert_array_equal(world.items.blocks.sum(axis=1), [4, 2])
+    np.testing.assert_allclose(instrument.score_means(world.item_means) + 50, world.profiles, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(instrument.score_means(world.residuals), 0.0, atol=1e-9)
+    assert np.abs(world.residuals).max() > 0.05
 
 
 def test_item_alone_in_its_dimension_has_no_residual():
     instrument = toy({"X": {"a": 10.0}, "Y": {"b": 10.0, "c": -10.0}}, (5, 5, 5))
-    world = make_world(instrument, {"X": np.array([55.0, 50.0])}, SEED)
+    world = make_world(instrument, {"X": np.array([85.0, 50.0])}, SEED)
     assert world.item_means[0, 0] == pytest.approx(3.5)
     assert world.item_means[0, 1] == pytest.approx(world.item_means[0, 2])
+
+
+def test_an_item_waits_at_the_end_of_its_scale_while_others_do_more():
+    instrument = toy({"X": {"a": 10.0, "b": 10.0, "c": 1.0}, "Y": {"a": 1.0, "d": 5.0}}, (2, 5, 10, 5))
+    found = []
+    for goal in [(x, y) for x in range(60, 140, 4) for y in range(50, 80, 4)]:
+        try:
+            found.append(make_world(instrument, {"G": np.array(goal, dtype=float)}, SEED))
+        except ValueError:
+            continue
+    at_end = [w for w in found if (np.abs(w.item_means - w.items.highest) < 1e-9).any()]
+    assert len(at_end) > 5
+    for world in found:
+        assert not world.items.off_scale(world.item_means).any()
+        np.testing.assert_allclose(instrument.score_means(world.item_means) + 50, world.profiles, rtol=0, atol=1e-9)
+
+
+def test_the_model_gives_back_every_country_and_what_lies_between(world):
+    again = world.items.means(world.profiles, world.residuals)
+    np.testing.assert_allclose(again, world.item_means, rtol=0, atol=1e-12)
+    half = (world.profiles[:40] + world.profiles[40:80]) / 2, (world.residuals[:40] + world.residuals[40:80]) / 2
+    between = (world.item_means[:40] + world.item_means[40:80]) / 2
+    np.testing.assert_allclose(world.items.means(*half), between, rtol=0, atol=1e-12)
+
+
+def test_a_profile_out_of_reach_is_cut_to_the_scales(world):
+    means = world.items.means(np.full((1, 6), 900.0), np.zeros((1, 24)))
+    assert not world.items.off_scale(means).any()
+
+
+def test_a_fixed_zero_takes_no_constant():
+    instrument = replace(toy({"X": {"a": 50.0, "b": 50.0}}, (2, 2)), constants="fixed")
+    world = make_world(instrument, {"G": np.array([140.0])}, SEED)
+    np.testing.assert_allclose(instrument.score_means(world.item_means), [[140.0]], rtol=0, atol=1e-9)
+
+
+def test_the_world_that_mini_learnt_is_still_the_same(world):
+    row = world.item_means[world.codes.index("JPN")]  # as it was when the first mini was trained
+    np.testing.assert_allclose(
+        row[:6],
+        [
+            2.801309854434676,
+            3.5489992140039988,
+            2.2531394879657283,
+            2.213157539315429,
+            3.4402092852272057,
+            2.598741476100102,
+        ],
+        rtol=0,
+        atol=1e-12,
+    )
 
 
 def test_options_that_an_item_lacks_have_no_answers():

@@ -7,6 +7,7 @@ import typer
 
 from hofsteer.cli.output import (
     AsJson,
+    ConstantsKind,
     load_respondent,
     messages,
     print_json,
@@ -32,7 +33,7 @@ def align(
     instrument: Annotated[
         str | None, typer.Option(help="A bundled instrument or a TOML file.  [default: vsm13]")
     ] = None,
-    constants: Annotated[str | None, typer.Option(help="Scale constants C.  [default: midpoint]")] = None,
+    constants: ConstantsKind = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default a new one under runs/.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Any setting: search.crossover_rate=0.9")] = None,
@@ -104,7 +105,9 @@ def _show(run: "Run", as_json: bool) -> None:
     console.print(results_table(evaluation))
     if evaluation.target.estimated:
         console.print("* estimate of its source, not a survey result")
-    console.print(f"noise floor: two human samples of 50 differ by {evaluation.noise_floor:.0f} points")
+    console.print(
+        f"noise floor: two human samples of 50 differ by {evaluation.noise_floor:.{evaluation.digits - 1}f} points"
+    )
     console.print(NOT_CONCLUDED)
     if run.config.model.id == "mini":
         console.print(MINI_STATEMENT)

@@ -18,11 +18,18 @@ if TYPE_CHECKING:
     from hofsteer.respondent.base import Respondent
 
 LOW_VALID_MASS = 0.9
+SCORES_MOVE = "Only differences between samples asked alike have meaning; a single score moves with the constants."
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else, on standard output.")]
 Model = Annotated[str, typer.Option(help="A hub id, a local model folder, or the bundled `mini`.")]
 InstrumentName = Annotated[str, typer.Option("--instrument", help="A bundled instrument or a TOML file.")]
-ConstantsKind = Annotated[str, typer.Option("--constants", help="Scale constants C: midpoint (C = 50) or none.")]
+ConstantsKind = Annotated[
+    str | None,
+    typer.Option(
+        "--constants",
+        help="Scale constants C: midpoint (C = 50) or none.  [default: midpoint; none where the zero is fixed]",
+    ),
+]
 
 
 def results() -> Console:

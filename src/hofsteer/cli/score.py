@@ -6,22 +6,30 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hofsteer.cli.output import AsJson, ConstantsKind, InstrumentName, messages, print_json, results
+from hofsteer.cli.output import (
+    SCORES_MOVE,
+    AsJson,
+    ConstantsKind,
+    InstrumentName,
+    messages,
+    print_json,
+    results,
+)
 
 
 def score(
     answers: Annotated[Path, typer.Argument(help="CSV with one column an item (Q1, Q2, ...) and maybe `group`.")],
     instrument: InstrumentName = "vsm13",
-    constants: ConstantsKind = "midpoint",
+    constants: ConstantsKind = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a table of answers: one row a respondent, or one row of item means."""
     from hofsteer.instruments import load_instrument, named_scores, read_answers, score_table
     from hofsteer.report import points
-    from hofsteer.targets import load_constants
+    from hofsteer.targets import constants_for
 
     questions = load_instrument(instrument)
-    policy = load_constants(constants, questions.dimension_ids)
+    policy = constants_for(questions, constants)
     table = read_answers(answers, questions)
     groups = score_table(table, questions, policy.values)
     if table.ignored:
@@ -31,21 +39,23 @@ def score(
             g.name: {"n": g.n, "scores": named_scores(g.scores, questions.dimension_ids), "missing": list(g.missing)}
             for g in groups
         }
-        print_json({"schema": 1, "instrument": questions.id, "constants": constants, "groups": scored})
+        print_json({"schema": 1, "instrument": questions.id, "constants": policy.kind, "groups": scored})
         return
-    shown = Table(title=f"{questions.title} (constants: {constants})")
+    shown = Table(title=f"{questions.title} (constants: {policy.kind})")
     shown.add_column("group")
     shown.add_column("n", justify="right")
     for dimension in questions.dimension_ids:
         shown.add_column(dimension, justify="right")
     shown.add_column("missing items")
+    digits = questions.digits
     for g in groups:
-        shown.add_row(g.name, str(g.n), *map(points, g.scores), ", ".join(g.missing))
+        shown.add_row(g.name, str(g.n), *(points(score, digits) for score in g.scores), ", ".join(g.missing))
     console = results()
     console.print(shown)
     smallest = min(groups, key=lambda g: g.n)
     console.print(
         f"two samples of {smallest.n} from one country ({smallest.name}, the smallest group) differ by "
-        f"{questions.noise_floor(smallest.n):.0f} points on average, if answers vary by one scale step"
+        f"{points(questions.noise_floor(smallest.n), digits - 1)} points on average, if answers vary as people's do"
     )
-    console.print("Only differences between samples asked alike have meaning; a single score moves with the constants.")
+    if questions.constants == "chosen":
+        console.print(SCORES_MOVE)

@@ -1,22 +1,28 @@
 """`hofsteer survey`: what does a model answer?"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from hofsteer.cli.output import (
+    SCORES_MOVE,
     AsJson,
     ConstantsKind,
     InstrumentName,
     Model,
     load_respondent,
+    messages,
     print_json,
     results,
     warn_of_low_mass,
 )
-from hofsteer.errors import ConfigError
+from hofsteer.errors import ConfigError, TargetError
+
+if TYPE_CHECKING:
+    from hofsteer.instruments import Instrument
+    from hofsteer.targets import Target
 
 
 def survey(
@@ -28,7 +34,7 @@ def survey(
         str | None, typer.Option(help="Print the distance to this country's scores; by default that of --as.")
     ] = None,
     instrument: InstrumentName = "vsm13",
-    constants: ConstantsKind = "midpoint",
+    constants: ConstantsKind = None,
     wording: Annotated[int, typer.Option(help="Which wording of every item, from 0.")] = 0,
     order: Annotated[str, typer.Option(help="Options as listed, or reversed.")] = "listed",
     revision: Annotated[str | None, typer.Option(help="Hub branch, tag or commit.")] = None,
@@ -44,14 +50,14 @@ def survey(
     from hofsteer.instruments import load_instrument
     from hofsteer.report import points
     from hofsteer.respondent import SoftPrompt
-    from hofsteer.targets import load_constants, load_target
+    from hofsteer.targets import constants_for, load_target, target_for
 
     if as_country is not None and system is not None:
         raise ConfigError("--as and --system both say what the system text is; keep one")
     country = load_target(as_country) if as_country is not None else None
-    goal = load_target(target) if target is not None else country
     questions = load_instrument(instrument)
-    policy = load_constants(constants, questions.dimension_ids)
+    goal = target_for(target, questions) if target is not None else _own_row(as_country, questions)
+    policy = constants_for(questions, constants)
     administrations = forms(questions, [wording], [order])
     adapter = SoftPrompt.load(prompt) if prompt is not None else None
     respondent = load_respondent(check_model(id=model, revision=revision, dtype=dtype, device=device))
@@ -64,19 +70,34 @@ def survey(
         print_json(result.to_json())
         return
     console = results()
-    table = Table(title=f"{model}: {questions.title} (constants: {constants})")
+    table = Table(title=f"{model}: {questions.title} (constants: {policy.kind})")
     table.add_column("dimension")
     table.add_column("score", justify="right")
     if goal is not None:
         table.add_column(goal.name, justify="right")
+    digits = questions.digits
     for d, name in enumerate(questions.dimensions):
-        cells = [f"{name.id} {name.name}", points(result.evaluation.scores[0, d])]
-        table.add_row(*cells, *([points(goal.scores.get(name.id))] if goal is not None else []))
+        cells = [f"{name.id} {name.name}", points(result.evaluation.scores[0, d], digits)]
+        table.add_row(*cells, *([points(goal.scores.get(name.id), digits)] if goal is not None else []))
     console.print(table)
     if result.loss is not None:
-        floor = questions.noise_floor(50)
-        console.print(f"loss {result.loss:.1f} points (noise floor: two human samples of 50 differ by {floor:.0f})")
+        floor = points(questions.noise_floor(50), digits - 1)
+        console.print(
+            f"loss {points(result.loss, digits)} points (noise floor: two human samples of 50 differ by {floor})"
+        )
     elif goal is not None:
         console.print("no loss: without constants the scores are not on the target's scale")
     console.print(f"valid mass {result.valid_mass:.3f}: the share of the model's probability that went to the options")
-    console.print("Only differences between samples asked alike have meaning; a single score moves with the constants.")
+    if questions.constants == "chosen":
+        console.print(SCORES_MOVE)
+
+
+def _own_row(country: str | None, instrument: "Instrument") -> "Target | None":
+    """Return the published row of the persona's country; none if the instrument cannot test it."""
+    from hofsteer.targets import target_for
+
+    try:
+        return None if country is None else target_for(country, instrument)
+    except TargetError as error:
+        messages().print(f"no distance to a target: {error}", highlight=False, soft_wrap=True)
+        return None

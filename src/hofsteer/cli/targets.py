@@ -1,11 +1,18 @@
 """`hofsteer targets`: whose scores can be aimed at, and where they are from."""
 
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from hofsteer.cli.output import AsJson, print_json, results
+
+if TYPE_CHECKING:
+    from hofsteer.targets import Target
+
+COORDINATE_HEADS = ("survival to self-expression", "traditional to secular-rational")
 
 app = typer.Typer(help="List the countries and regions, or show one.", invoke_without_command=True)
 
@@ -39,34 +46,96 @@ def show(
     name: Annotated[str, typer.Argument(help="Code, name or region, any case; CODE@SOURCE for one source.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show one target: every score with its source, other published rows, what is missing."""
-    from hofsteer.report import points
-    from hofsteer.targets import DIMENSIONS, alternatives, index_loss, load_target, nearest
+    """Show one target: every score with its source, other published rows, what is missing, what can be tested."""
+    from hofsteer.targets import DIMENSIONS, nearest, published_rows
 
-    target = load_target(name)
-    neighbour, distance = nearest(target, DIMENSIONS)
-    others = [other for other in alternatives(name) if other.code != target.code]
+    target, coordinates = published_rows(name)
+    row = target or coordinates[0]
+    near = None if target is None else nearest(target, DIMENSIONS)
+    others = _others(name, target)
+    testable = _testable(row.code.partition("@")[0])
     if as_json:
         print_json(
             {
                 "schema": 1,
-                "code": target.code,
-                "name": target.name,
-                "kind": target.kind,
-                "scores": {
-                    d: None
-                    if d in target.missing
-                    else {"score": target.scores[d], "source": target.sources[d], "estimate": d in target.estimated}
-                    for d in DIMENSIONS
-                },
-                "missing": list(target.missing),
+                "code": row.code,
+                "name": row.name,
+                "kind": row.kind,
+                "scores": {d: _score(target, d) for d in DIMENSIONS},
+                "missing": list(DIMENSIONS if target is None else target.missing),
                 "n": None,
-                "nearest": {"code": neighbour.code, "name": neighbour.name, "distance": distance},
+                "nearest": near and {"code": near[0].code, "name": near[0].name, "distance": near[1]},
                 "alternatives": {other.code: dict(other.scores) for other in others},
+                "coordinates": {other.code: dict(other.scores) for other in coordinates},
+                "testable": {instrument: list(dimensions) for instrument, dimensions in testable.items()},
             }
         )
         return
     console = results()
+    if target is not None and near is not None:
+        _print_scores(console, target, others)
+        console.print(f"nearest other country: {near[0].name}, {near[1]:.1f} points", highlight=False)
+        console.print("number of respondents and standard errors: unknown")
+    if coordinates:
+        table = Table("source", *COORDINATE_HEADS, title=f"{row.name}: Inglehart-Welzel map")
+        for other in coordinates:
+            cells = [f"{other.scores[d]:.2f}" for d in other.dimensions]
+            table.add_row(other.code.partition("@")[2], *cells)
+        console.print(table)
+        console.print("the sources are different rotations: their coordinates may not be compared or mixed")
+    for instrument, dimensions in testable.items():
+        console.print(f"{instrument}: {', '.join(dimensions) or 'not testable'}", highlight=False)
+
+
+@app.command()
+def coverage(as_json: AsJson = False) -> None:
+    """Show which target can be tested on which instrument."""
+    from hofsteer.targets import coverage
+
+    lines = coverage()
+    instruments = list(lines[0].dimensions)
+    if as_json:
+        table_of = {
+            line.code: {
+                "name": line.name,
+                "testable": {i: list(dimensions) for i, dimensions in line.dimensions.items()},
+            }
+            for line in lines
+        }
+        print_json({"schema": 1, "instruments": instruments, "targets": table_of})
+        return
+    table = Table("code", "name", *instruments, title="Dimensions with a published score, by instrument")
+    for line in lines:
+        table.add_row(line.code, line.name, *(str(len(line.dimensions[i]) or "not testable") for i in instruments))
+    results().print(table)
+
+
+def _others(name: str, target: "Target | None") -> tuple["Target", ...]:
+    from hofsteer.targets import alternatives
+
+    return () if target is None else tuple(other for other in alternatives(name) if other.code != target.code)
+
+
+def _testable(code: str) -> Mapping[str, tuple[str, ...]]:
+    from hofsteer.targets import coverage
+
+    return next(line.dimensions for line in coverage() if line.code == code)
+
+
+def _score(target: "Target | None", dimension: str) -> dict[str, Any] | None:
+    if target is None or dimension in target.missing:
+        return None
+    return {
+        "score": target.scores[dimension],
+        "source": target.sources[dimension],
+        "estimate": dimension in target.estimated,
+    }
+
+
+def _print_scores(console: Console, target: "Target", others: Iterable["Target"]) -> None:
+    from hofsteer.report import points
+    from hofsteer.targets import DIMENSIONS, index_loss
+
     table = Table("dimension", "score", "source", "estimate", title=f"{target.name} ({target.code})")
     for d in DIMENSIONS:
         estimate = "yes" if d in target.estimated else ""
@@ -79,5 +148,3 @@ def show(
         shared = [d for d in DIMENSIONS if d in other.scores and d in target.scores]
         apart = float(index_loss(target.vector(shared), other.vector(shared))) if shared else float("nan")
         console.print(f"also published: {other.code} {shown}, {points(apart)} points apart", highlight=False)
-    console.print(f"nearest other country: {neighbour.name}, {distance:.1f} points", highlight=False)
-    console.print("number of respondents and standard errors: unknown")

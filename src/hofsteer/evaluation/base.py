@@ -33,6 +33,7 @@ class RunEvaluation:
     dimensions: tuple[str, ...]
     rows: dict[str, Row]  # naive, persona, aligned, flat, mean_country, nearest
     noise_floor: float  # index points
+    digits: int = 1  # decimals that scores are shown with
 
     @property
     def skill(self) -> float:
@@ -72,7 +73,7 @@ def evaluate_run(objective: Objective, soft_prompt: SoftPrompt) -> RunEvaluation
     dimensions = instrument.dimension_ids
     goal = target.vector(dimensions)
     neighbour, distance = nearest(target, dimensions)
-    flat = instrument.score_means(np.full(len(instrument.items), instrument.neutral)) + objective.constants.values
+    flat = instrument.score_means(instrument.neutral_means) + objective.constants.values
     average = mean_country(dimensions)
     rows = {
         "naive": answered_row("naive", objective.evaluate()),
@@ -82,7 +83,7 @@ def evaluate_run(objective: Objective, soft_prompt: SoftPrompt) -> RunEvaluation
         "mean_country": Row("mean country", average, float(index_loss(average, goal))),
         "nearest": Row(f"nearest ({neighbour.name})", neighbour.vector(dimensions), distance),
     }
-    return RunEvaluation(target, dimensions, rows, instrument.noise_floor(NOISE_FLOOR_N))
+    return RunEvaluation(target, dimensions, rows, instrument.noise_floor(NOISE_FLOOR_N), instrument.digits)
 
 
 def answered_row(name: str, evaluation: Evaluation) -> Row:

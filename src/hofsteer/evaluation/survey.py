@@ -19,7 +19,8 @@ class Survey:
     @property
     def loss(self) -> float | None:
         """Mean distance to the target in index points; None without a target, or without constants to compare by."""
-        comparable = self.objective.target is not None and self.objective.constants.kind != "none"
+        on_its_scale = self.objective.constants.kind != "none" or self.objective.instrument.constants == "fixed"
+        comparable = self.objective.target is not None and on_its_scale
         return float(self.evaluation.losses[0]) if comparable else None
 
     @property

@@ -1,71 +1,22 @@
 """Instrument files: one survey in one TOML file, checked before anything is asked."""
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from hofsteer.errors import InstrumentError, did_you_mean
 from hofsteer.files import hash_bytes
 from hofsteer.instruments.base import Dimension, Instrument, Item, Option
+from hofsteer.instruments.format import DimensionFile, InstrumentFile, ItemFile, OptionFile, VariantFile, first_problem
 
 FORMAT = 1
 DATA = Path(str(files("hofsteer.instruments"))) / "data"
-
-Text = Annotated[str, Field(min_length=1)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ItemFile(_Strict):
-    """One `[[items]]` table."""
-
-    id: Text
-    about: Text = Field(alias="construct")
-    scale: Text
-    wordings: Annotated[list[Text], Field(min_length=1)]
-
-
-class DimensionFile(_Strict):
-    """One `[[dimensions]]` table: points per scale step for each item that enters."""
-
-    id: Text
-    name: Text
-    weights: Annotated[dict[str, Finite], Field(min_length=1)]
-
-
-class InstrumentFile(_Strict):
-    """A whole instrument file. Scales are lists of option texts, which count 1, 2, ... in the order given."""
-
-    format: int
-    id: Text
-    aliases: list[Text] = []
-    title: Text
-    source: Text
-    licence: Text
-    language: Text
-    neutral: Finite
-    scales: dict[str, Annotated[list[Text], Field(min_length=2, max_length=10)]]
-    dimensions: Annotated[list[DimensionFile], Field(min_length=1)]
-    items: Annotated[list[ItemFile], Field(min_length=1)]
-
-
-class VariantFile(_Strict):
-    """A file that takes another one and scores some of its dimensions differently."""
-
-    format: int
-    extends: Text
-    id: Text
-    title: Text
-    source: Text
-    dimensions: Annotated[list[DimensionFile], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -107,7 +58,7 @@ def read_instrument(path: Path) -> Instrument:
     try:
         file = model.model_validate(table)
     except ValidationError as error:
-        raise InstrumentError(f"{path.name}: {_first_problem(error, model)}") from None
+        raise InstrumentError(f"{path.name}: {first_problem(error, model)}") from None
     return _vary(file, path) if isinstance(file, VariantFile) else _build(file, path)
 
 
@@ -131,14 +82,12 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _build(file: InstrumentFile, path: Path) -> Instrument:
     _refuse_duplicates(path, "item", [item.id for item in file.items])
     _refuse_duplicates(path, "dimension", [dimension.id for dimension in file.dimensions])
-    items = []
-    for item in file.items:
-        if item.scale not in file.scales:
-            raise InstrumentError(
-                f"{path.name}: item {item.id} uses unknown scale {item.scale!r}{did_you_mean(item.scale, file.scales)}"
-            )
-        options = tuple(Option(text, float(i)) for i, text in enumerate(file.scales[item.scale], start=1))
-        items.append(Item(item.id, item.about, tuple(item.wordings), options))
+    built = [_item(item, file.scales, path) for item in file.items]
+    items = tuple(item for item, table in zip(built, file.items, strict=True) if not table.optional)
+    optional = tuple(item for item, table in zip(built, file.items, strict=True) if table.optional)
+    dimensions = _dimensions(file.dimensions, items, optional, path)
+    _check_wordings(items, optional, path)
+    _check_neutral(file.neutral, items, path)
     return Instrument(
         id=file.id,
         title=file.title,
@@ -146,30 +95,75 @@ def _build(file: InstrumentFile, path: Path) -> Instrument:
         licence=file.licence,
         language=file.language,
         neutral=file.neutral,
-        items=tuple(items),
-        dimensions=_dimensions(file.dimensions, [item.id for item in items], path),
+        items=items,
+        dimensions=dimensions,
         hash=hash_bytes(path.read_bytes()),
+        optional_items=optional,
+        constants=file.constants,
+        validated=file.validated,
     )
+
+
+def _item(table: ItemFile, scales: Mapping[str, list[OptionFile]], path: Path) -> Item:
+    place = f"{path.name}: item {table.id}"
+    if (table.scale is None) == (table.options is None):
+        given = "neither" if table.scale is None else "both"
+        raise InstrumentError(f"{place} wants a scale or options of its own, got {given}")
+    if table.scale is not None and table.scale not in scales:
+        raise InstrumentError(f"{place} uses unknown scale {table.scale!r}{did_you_mean(table.scale, scales)}")
+    options = table.options if table.scale is None else scales[table.scale]
+    assert options is not None
+    if len({option.text for option in options}) < len(options):
+        raise InstrumentError(f"{place} wants options that differ, got one text twice")
+    if not table.optional and len({option.value for option in options}) < 2:
+        raise InstrumentError(f"{place} wants options with at least two values, got {options[0].value:g} throughout")
+    return Item(
+        id=table.id,
+        construct=table.about,
+        wordings=tuple(table.wordings),
+        options=tuple(Option(option.text, float(option.value)) for option in options),
+        scale=table.scale,
+        domain=table.domain,
+        deviation=float(table.deviation),
+    )
+
+
+def _check_wordings(items: Sequence[Item], optional: Sequence[Item], path: Path) -> None:
+    """Raise if an optional item cannot be asked in every form that the others can."""
+    wanted = min(len(item.wordings) for item in items)
+    for item in optional:
+        if len(item.wordings) < wanted:
+            raise InstrumentError(
+                f"{path.name}: optional item {item.id} wants {wanted} wordings like the others, "
+                f"got {len(item.wordings)}"
+            )
+
+
+def _check_neutral(neutral: float | None, items: Sequence[Item], path: Path) -> None:
+    for item in items:
+        values = [option.value for option in item.options]
+        if neutral is not None and not min(values) < neutral < max(values):
+            raise InstrumentError(
+                f"{path.name}: neutral = {neutral:g} is not inside the scale of item {item.id}, "
+                f"{min(values):g} to {max(values):g}; leave it out where scales differ"
+            )
 
 
 def _vary(file: VariantFile, path: Path) -> Instrument:
     _refuse_duplicates(path, "dimension", [dimension.id for dimension in file.dimensions])
     base = _base(file.extends, path)
-    changed = {d.id: d for d in _dimensions(file.dimensions, list(base.item_ids), path)}
+    changed = {d.id: d for d in _dimensions(file.dimensions, base.items, base.optional_items, path)}
     for dimension_id in changed:
         if dimension_id not in base.dimension_ids:
             raise InstrumentError(
                 f"{path.name}: {base.id} has no dimension {dimension_id!r}"
                 f"{did_you_mean(dimension_id, base.dimension_ids)}"
             )
-    return Instrument(
+    return replace(
+        base,
         id=file.id,
         title=file.title,
         source=file.source,
-        licence=base.licence,
-        language=base.language,
-        neutral=base.neutral,
-        items=base.items,
         dimensions=tuple(changed.get(d.id, d) for d in base.dimensions),
         hash=hash_bytes(base.hash.encode() + path.read_bytes()),
     )
@@ -189,15 +183,21 @@ def _base(name: str, path: Path) -> Instrument:
     raise InstrumentError(f"{path.name}: want to extend a whole instrument, got {name!r}, which is a variant itself")
 
 
-def _dimensions(tables: list[DimensionFile], item_ids: list[str], path: Path) -> tuple[Dimension, ...]:
+def _dimensions(
+    tables: Sequence[DimensionFile], items: Sequence[Item], optional: Sequence[Item], path: Path
+) -> tuple[Dimension, ...]:
+    scored = [item.id for item in items]
     for dimension in tables:
         for item_id in dimension.weights:
-            if item_id not in item_ids:
-                raise InstrumentError(
-                    f"{path.name}: the formula of {dimension.id} names item {item_id!r}, which is not in the instrument"
-                    f"{did_you_mean(item_id, item_ids)}"
-                )
-    return tuple(Dimension(d.id, d.name, tuple((i, float(w)) for i, w in d.weights.items())) for d in tables)
+            if item_id in scored:
+                continue
+            place = f"{path.name}: the formula of {dimension.id} names item {item_id!r}, which is"
+            if item_id in [item.id for item in optional]:
+                raise InstrumentError(f"{place} optional; want one that is always asked")
+            raise InstrumentError(f"{place} not in the instrument{did_you_mean(item_id, scored)}")
+    return tuple(
+        Dimension(d.id, d.name, tuple((i, float(w)) for i, w in d.weights.items()), float(d.intercept)) for d in tables
+    )
 
 
 def _refuse_duplicates(path: Path, kind: str, ids: list[str]) -> None:
@@ -207,17 +207,3 @@ def _refuse_duplicates(path: Path, kind: str, ids: list[str]) -> None:
         if name.lower() in seen:
             raise InstrumentError(f"{path.name}: duplicate {kind} {name!r}")
         seen.add(name.lower())
-
-
-def _first_problem(error: ValidationError, model: type[_Strict]) -> str:
-    """Say the first of pydantic's complaints in one line, with the nearest valid key where one is unknown."""
-    problem = error.errors(include_url=False)[0]
-    place = ".".join(str(part + 1) if isinstance(part, int) else part for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        tables: dict[str, type[_Strict]] = {"items": ItemFile, "dimensions": DimensionFile}
-        fields = (tables[str(problem["loc"][0])] if len(problem["loc"]) > 1 else model).model_fields
-        keys = [field.alias or name for name, field in fields.items()]
-        return f"unknown key {place!r}{did_you_mean(str(problem['loc'][-1]), keys)}"
-    if problem["type"] == "missing":
-        return f"missing key {place!r}"
-    return f"{place}: {problem['msg']}, got {problem['input']!r}"

@@ -21,7 +21,9 @@ def convergence_figure(history: Sequence[Record], evaluation: RunEvaluation) -> 
         axes.plot(spent, [nothing if r.best is None else r.best for r in history], color="#0b6e4f", lw=2, label="best")
         for key, style in (("naive", "--"), ("persona", "-."), ("mean_country", ":")):
             row = evaluation.rows[key]
-            axes.axhline(row.loss, color="#444444", lw=1, ls=style, label=f"{row.name} ({row.loss:.1f})")
+            axes.axhline(
+                row.loss, color="#444444", lw=1, ls=style, label=f"{row.name} ({row.loss:.{evaluation.digits}f})"
+            )
         axes.set_xlabel("evaluations")
         axes.set_ylabel("loss on the fitted forms (index points)")
         axes.set_ylim(bottom=0)

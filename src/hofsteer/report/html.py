@@ -28,7 +28,7 @@ def run_report(history: Sequence[Record], evaluation: RunEvaluation, model: str,
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
         f"</head><body><h1>{title}</h1><p>Instrument: {escape(instrument.title)} ({escape(instrument.id)}). "
-        f"Scores are index points with C = 50 for neutral answers.</p>{_html_table(evaluation)}"
+        f"{_unit(instrument)}</p>{_html_table(evaluation)}"
         f'<div class="limits"><h2>What may not be concluded</h2>{paragraphs}</div>{svg}</body></html>\n'
     )
 
@@ -47,12 +47,19 @@ def adapter_card(evaluation: RunEvaluation, model: str, instrument: Instrument) 
     )
 
 
+def _unit(instrument: Instrument) -> str:
+    if instrument.constants == "fixed":
+        return "Scores are in units of the instrument, which has its own zero."
+    return "Scores are index points with C = 50 for neutral answers."
+
+
 def _limits(evaluation: RunEvaluation, model: str, instrument: Instrument) -> list[str]:
-    floor = (
-        f"Noise floor: two human samples of {NOISE_FLOOR_N} from one country differ by {evaluation.noise_floor:.0f} "
-        "points on average; a distance below that is not a better match."
+    floor = f"{evaluation.noise_floor:.{evaluation.digits - 1}f}"
+    noise = (
+        f"Noise floor: two human samples of {NOISE_FLOOR_N} from one country differ by {floor} points on average; a "
+        "distance below that is not a better match."
     )
-    said = [statement(model, evaluation.target, instrument.id), NOT_CONCLUDED, floor]
+    said = [statement(model, evaluation.target, instrument.id), NOT_CONCLUDED, noise]
     return [*said, MINI_STATEMENT] if model == "mini" else said
 
 
@@ -67,7 +74,7 @@ def _html_table(evaluation: RunEvaluation) -> str:
 
 def _rows(evaluation: RunEvaluation) -> list[tuple[str, list[str]]]:
     goal = evaluation.target.vector(evaluation.dimensions)
-    rows = [("target", ["target", *map(points, goal), ""])]
+    rows = [("target", ["target", *(points(score, evaluation.digits) for score in goal), ""])]
     for key, row in evaluation.rows.items():
-        rows.append((key, [row.name, *map(points, row.scores), points(row.loss)]))
+        rows.append((key, [row.name, *(points(number, evaluation.digits) for number in (*row.scores, row.loss))]))
     return rows

@@ -21,23 +21,32 @@ def results_table(evaluation: RunEvaluation) -> Table:
         table.add_column(heading, justify="right")
     goal = target.vector(evaluation.dimensions)
     marks = ["*" if d in target.estimated else "" for d in evaluation.dimensions]
-    table.add_row("target", *(f"{points(v)}{m}" for v, m in zip(goal, marks, strict=True)), "", "", "", style="bold")
+    table.add_row(
+        "target",
+        *(f"{points(v, evaluation.digits)}{m}" for v, m in zip(goal, marks, strict=True)),
+        "",
+        "",
+        "",
+        style="bold",
+    )
     yardstick = evaluation.rows["mean_country"].loss
     for key in ("naive", "persona", "aligned", "flat", "mean_country", "nearest"):
         row = evaluation.rows[key]
-        table.add_row(*_cells(row, 1 - row.loss / yardstick), style="green" if key == "aligned" else None)
+        table.add_row(
+            *_cells(row, 1 - row.loss / yardstick, evaluation.digits), style="green" if key == "aligned" else None
+        )
     return table
 
 
-def _cells(row: Row, skill: float) -> Iterable[str]:
+def _cells(row: Row, skill: float, digits: int) -> Iterable[str]:
     mass = "" if row.valid_mass is None else f"{row.valid_mass:.3f}"
-    return [row.name, *map(points, row.scores), f"{row.loss:.1f}", f"{skill:.2f}", mass]
+    return [row.name, *(points(number, digits) for number in (*row.scores, row.loss)), f"{skill:.2f}", mass]
 
 
-def points(value: float | None) -> str:
-    """Return a score to one decimal, a dash where it is missing.
+def points(value: float | None, digits: int = 1) -> str:
+    """Return a score to one decimal or as many as asked for, a dash where it is missing.
 
     >>> points(49.96), points(None)
     ('50.0', '-')
     """
-    return "-" if value is None or math.isnan(value) else f"{value:.1f}"
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"

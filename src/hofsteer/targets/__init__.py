@@ -8,19 +8,40 @@ from hofsteer.targets.base import (
     complete_countries,
     load_target,
 )
-from hofsteer.targets.constants import Constants, load_constants
+from hofsteer.targets.constants import Constants, constants_for, load_constants
+from hofsteer.targets.coordinates import (
+    COORDINATES,
+    PROJECTION,
+    all_coordinates,
+    coordinate_alternatives,
+    load_coordinates,
+    map_distance,
+)
+from hofsteer.targets.coverage import Coverage, coverage, human_dimensions, published_rows, target_for
 from hofsteer.targets.reference import index_loss, mean_country, nearest
 
 __all__ = [
+    "COORDINATES",
     "DIMENSIONS",
+    "PROJECTION",
     "Constants",
+    "Coverage",
     "Target",
+    "all_coordinates",
     "all_targets",
     "alternatives",
     "complete_countries",
+    "constants_for",
+    "coordinate_alternatives",
+    "coverage",
+    "human_dimensions",
     "index_loss",
     "load_constants",
+    "load_coordinates",
     "load_target",
+    "map_distance",
     "mean_country",
     "nearest",
+    "published_rows",
+    "target_for",
 ]

@@ -4,18 +4,16 @@ Sources are never mixed silently. `SAU` is the default row of a code: the 2015 m
 from Hofstede Insights. `SAU@arab-2021-05` is the row of that one source and of nothing else. See `data/SOURCES.md`.
 """
 
-import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
 from typing import Literal
-from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hofsteer.errors import TargetError, did_you_mean
+from hofsteer.targets.names import in_sentence, look_up_key, names_of, read_lines
 
 Floats = NDArray[np.float64]
 Kind = Literal["country", "region"]
@@ -27,7 +25,7 @@ DEFAULT_SOURCES = (MATRIX, "hofstede-insights-2021-04")  # in order of precedenc
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Published scores of one country or region, in index points of a scale that runs from about 0 to 100.
+    """Published scores of one country or region: index points from about 0 to 100, or coordinates on a map.
 
     A dimension without a published score is absent from `scores`; 0 is a score.
     """
@@ -39,11 +37,12 @@ class Target:
     scores: Mapping[str, float]  # dimension -> published score
     sources: Mapping[str, str]  # dimension -> source id, the same keys
     estimated: frozenset[str]  # dimensions that their source marks as an estimate, not a measurement
+    dimensions: tuple[str, ...] = DIMENSIONS  # those of its table
 
     @property
     def missing(self) -> tuple[str, ...]:
         """The dimensions without a published score."""
-        return tuple(dimension for dimension in DIMENSIONS if dimension not in self.scores)
+        return tuple(dimension for dimension in self.dimensions if dimension not in self.scores)
 
     def vector(self, dimensions: Sequence[str]) -> Floats:
         """Return the scores as (M,), in the order of `dimensions`; NaN where there is none, of whatever name.
@@ -73,7 +72,7 @@ def load_target(name: str) -> Target:
         return _default_rows()[code]
     published = _published_rows()[code]
     for source_id, row in published.items():
-        if _key(source_id) == _key(source):
+        if look_up_key(source_id) == look_up_key(source):
             return row
     raise TargetError(f"want {code}@ one of the sources {', '.join(published)}, got {source!r}")
 
@@ -103,26 +102,18 @@ def alternatives(name: str) -> tuple[Target, ...]:
 def _find_code(name: str) -> str:
     """Return the code that `name` stands for, or raise a TargetError with the nearest valid name."""
     codes = _codes_by_key()
-    if (key := _key(name)) in codes:
+    if (key := look_up_key(name)) in codes:
         return codes[key]
     valid = [n for target in all_targets() for n in (target.code, target.name)]
     raise TargetError(f"want the code or name of a country or region, got {name!r}{did_you_mean(name, valid)}")
 
 
-def _key(name: str) -> str:
-    """Return `name` as the look-up sees it: letters and digits alone, lower case, no accents."""
-    return "".join(c for c in normalize("NFKD", name).casefold() if c.isalnum())
-
-
 @cache
 def _codes_by_key() -> dict[str, str]:
-    """Return every accepted name, as `_key` writes it -> code."""
-    codes = {}
+    """Return every accepted name, as `look_up_key` writes it -> code."""
+    codes: dict[str, str] = {}
     for target in all_targets():
-        record = _name_records()[target.code]
-        for name in (target.code, target.name, target.in_sentence, record["alpha2"], *record["aliases"].split(";")):
-            if name:
-                codes[_key(name)] = target.code
+        codes |= dict.fromkeys(map(look_up_key, names_of(target.code, target.name)), target.code)
     return codes
 
 
@@ -149,8 +140,8 @@ def _fill(code: str, rows: Mapping[str, Target]) -> Target:
 @cache
 def _published_rows() -> dict[str, dict[str, Target]]:
     """Return code -> source id -> the row of that source alone, in the order of the files."""
-    matrix = ({"source": MATRIX, "estimated": ""} | record for record in _read("hofstede-2015.csv"))
-    later = ({"kind": "country"} | record for record in _read("later.csv"))
+    matrix = ({"source": MATRIX, "estimated": ""} | record for record in read_lines("hofstede-2015.csv"))
+    later = ({"kind": "country"} | record for record in read_lines("later.csv"))
     rows: dict[str, dict[str, Target]] = {}
     for record in (*matrix, *later):
         rows.setdefault(record["code"], {})[record["source"]] = _row(record)
@@ -163,20 +154,9 @@ def _row(record: Mapping[str, str]) -> Target:
     return Target(
         code=f"{record['code']}@{record['source']}",
         name=record["name"],
-        in_sentence=_name_records()[record["code"]]["in_sentence"] or record["name"],
+        in_sentence=in_sentence(record["code"], record["name"]),
         kind="region" if record["kind"] == "region" else "country",
         scores=scores,
         sources=dict.fromkeys(scores, record["source"]),
         estimated=frozenset(record["estimated"].split()),
     )
-
-
-@cache
-def _name_records() -> dict[str, dict[str, str]]:
-    """Return code -> its line of `names.csv`."""
-    return {record["code"]: record for record in _read("names.csv")}
-
-
-def _read(file: str) -> Iterable[dict[str, str]]:
-    """Return the lines of a data file, column -> text; an empty cell is an empty string."""
-    return csv.DictReader((files("hofsteer.targets") / "data" / file).read_text(encoding="utf-8").splitlines())

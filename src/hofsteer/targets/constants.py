@@ -9,12 +9,13 @@ recorded with every result.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hofsteer.errors import TargetError, did_you_mean
+from hofsteer.instruments import Instrument
 
 Floats = NDArray[np.float64]
 
@@ -47,3 +48,16 @@ def load_constants(kind: str, dimensions: Sequence[str]) -> Constants:
         raise TargetError(f"want constants of kind {', '.join(_UNIFORM)}, got {kind!r}{did_you_mean(kind, _UNIFORM)}")
     value, source = _UNIFORM[kind]
     return Constants(kind, np.full(len(dimensions), value), source)
+
+
+def constants_for(instrument: Instrument, kind: str | None = None) -> Constants:
+    """Return the constants (M,) of an instrument; by default `midpoint`, or `none` where it has its own zero.
+
+    Raises:
+        TargetError: the kind is unknown, or the instrument has its own zero and takes no constants.
+    """
+    fixed = instrument.constants == "fixed"
+    constants = load_constants(kind if kind is not None else "none" if fixed else "midpoint", instrument.dimension_ids)
+    if fixed and constants.kind != "none":
+        raise TargetError(f"{instrument.id} has its own zero: want constants none, got {kind!r}")
+    return replace(constants, source="C = 0: the instrument has its own zero") if fixed else constants

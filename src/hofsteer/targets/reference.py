@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hofsteer.errors import TargetError
 from hofsteer.targets.base import Target, complete_countries
+from hofsteer.targets.coordinates import COORDINATES, all_coordinates
 
 Floats = NDArray[np.float64]
 
@@ -42,12 +43,15 @@ def index_loss(scores: Floats, target: Floats) -> Floats:
 
 
 def mean_country(dimensions: Sequence[str]) -> Floats:
-    """Return the mean scores (M,) over `complete_countries()`, the target's own country included; NaN if unknown."""
-    return np.asarray(_table(complete_countries(), dimensions).mean(axis=0))
+    """Return the mean scores (M,) over the countries with all of them, the target's included; NaN if unknown.
+
+    These are `complete_countries()`, or `all_coordinates()` for the dimensions of the map.
+    """
+    return np.asarray(_table(_countries(dimensions), dimensions).mean(axis=0))
 
 
 def nearest(target: Target, dimensions: Sequence[str]) -> tuple[Target, float]:
-    """Return the nearest other country with all six scores, and its `index_loss` to the target.
+    """Return the nearest other country with all scores of its table, and its `index_loss` to the target.
 
     Only the target's own dimensions count. Rows of the same code under another source are not other countries. Among
     equals the first by code is returned.
@@ -56,10 +60,14 @@ def nearest(target: Target, dimensions: Sequence[str]) -> tuple[Target, float]:
         TargetError: the target has no score on any of `dimensions`.
     """
     code = target.code.partition("@")[0]
-    others = tuple(country for country in complete_countries() if country.code != code)
+    others = tuple(country for country in _countries(dimensions) if country.code.partition("@")[0] != code)
     losses = index_loss(_table(others, dimensions), target.vector(dimensions))
     best = int(losses.argmin())
     return others[best], float(losses[best])
+
+
+def _countries(dimensions: Sequence[str]) -> tuple[Target, ...]:
+    return all_coordinates() if set(dimensions) & set(COORDINATES) else complete_countries()
 
 
 def _table(targets: Sequence[Target], dimensions: Sequence[str]) -> Floats:
