@@ -50,7 +50,7 @@ class SearchSettings(_Settings):
     population_size: Annotated[int, Field(ge=4)] = 20  # NP
     differential_weight: Annotated[float, Field(gt=0, le=2)] = 0.5  # F
     crossover_rate: Share = 0.7  # CR
-    strategy: Literal["rand/1", "best/1", "current-to-best/1"] = "rand/1"
+    strategy: Literal["rand/1", "best/1", "current-to-best/1"] = "best/1"
     crossover: Literal["binomial", "token"] = "binomial"
 
 

@@ -97,6 +97,8 @@ def align(
     row = load_target(target.code if isinstance(target, Target) else target)
     if isinstance(target, Target) and (target.scores, target.sources) != (row.scores, row.sources):
         raise TargetError(f"want the published row of {target.code}, got a target of that code with other scores")
+    if named := [key for key in settings or {} if key.split(".")[0] == "model"]:
+        raise ConfigError(f"{named[0]} is a setting of the respondent: give it to Respondent.from_pretrained")
     config = resolve(preset=preset, flags={**(settings or {}), "target": row.code})
     config = config.model_copy(update={"model": respondent.settings})
     return start(config, respondent, Path(out) if out is not None else None, watch)
@@ -114,7 +116,8 @@ def start(config: RunConfig, respondent: Respondent, out: Path | None = None, wa
     rendered = _rendered_table(objective)
     run = RunFolder.create(path, config, _provenance(config, objective, rendered), rendered)
     try:
-        return _finish(run, config, objective, optimizer, watch)
+        with run.locked():
+            return _finish(run, config, objective, optimizer, watch)
     except Exception:
         if not run.committed_generation():  # nothing to go on with; an interrupt is no Exception and leaves the folder
             shutil.rmtree(run.path, ignore_errors=True)
@@ -158,7 +161,8 @@ def resume(path: str | Path, respondent: Respondent | None = None, watch: Watche
             log.warning(
                 "%s: %s was %s and is now %s, so losses may differ in the last digits", path, key, was, here.get(key)
             )
-    return _finish(run, config, objective, make_search(config.search), watch)
+    with run.locked():
+        return _finish(run, config, objective, make_search(config.search), watch)
 
 
 def check_settings(config: RunConfig) -> None:
@@ -212,8 +216,9 @@ def _finish(
     result = Run(run, config, evaluation, state.generation * optimizer.population_size, run.seconds())
     with named_write_errors(run.path, state.generation):
         replace_text(adapter / "README.md", adapter_card(evaluation, model_name, objective.instrument))
-        replace_text(run.path / "convergence.svg", convergence_figure(run.history(), evaluation))
-        replace_text(run.path / "report.html", run_report(run.history(), evaluation, model_name, objective.instrument))
+        figure = convergence_figure(run.history(), evaluation)
+        replace_text(run.path / "convergence.svg", figure)
+        replace_text(run.path / "report.html", run_report(figure, evaluation, model_name, objective.instrument))
         replace_json(run.path / "evaluation.json", {"schema": 1, **evaluation.to_json()})
     return result
 

@@ -14,6 +14,7 @@ from hofsteer.cli.output import (
     load_respondent,
     print_json,
     results,
+    warn,
     warn_of_low_mass,
 )
 from hofsteer.errors import ConfigError
@@ -54,6 +55,8 @@ def survey(
     policy = load_constants(constants, questions.dimension_ids)
     administrations = forms(questions, [wording], [order])
     adapter = SoftPrompt.load(prompt) if prompt is not None else None
+    if adapter is not None and adapter.base_model not in (None, model, Path(model).name):
+        warn(f"the soft prompt in {prompt} was found for {adapter.base_model}, not for {model}")
     respondent = load_respondent(check_model(id=model, revision=revision, dtype=dtype, device=device))
     objective = Objective(respondent, administrations, policy, goal)
     if country is not None:

@@ -45,7 +45,7 @@ def show(
 
     target = load_target(name)
     neighbour, distance = nearest(target, DIMENSIONS)
-    others = [other for other in alternatives(name) if other.code != target.code]
+    others = [other for other in alternatives(name) if other.sources != target.sources]  # not the same row again
     if as_json:
         print_json(
             {

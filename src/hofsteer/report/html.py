@@ -1,12 +1,9 @@
 """The run's report and the adapter's card: the table, the figure and what may not be concluded."""
 
-from collections.abc import Sequence
 from html import escape
 
-from hofsteer.alignment.run import Record
 from hofsteer.evaluation.base import NOISE_FLOOR_N, RunEvaluation
 from hofsteer.instruments import Instrument
-from hofsteer.report.figure import convergence_figure
 from hofsteer.report.statement import MINI_STATEMENT, NOT_CONCLUDED, statement
 from hofsteer.report.table import points
 
@@ -19,9 +16,8 @@ svg { max-width: 100%; height: auto; }
 """
 
 
-def run_report(history: Sequence[Record], evaluation: RunEvaluation, model: str, instrument: Instrument) -> str:
-    """Return a self-contained HTML page: no script, nothing fetched, every text escaped."""
-    figure = convergence_figure(history, evaluation)
+def run_report(figure: str, evaluation: RunEvaluation, model: str, instrument: Instrument) -> str:
+    """Return a self-contained HTML page around an SVG figure: no script, nothing fetched, every text escaped."""
     svg = figure[figure.index("<svg") :]
     paragraphs = "".join(f"<p>{escape(text)}</p>" for text in _limits(evaluation, model, instrument))
     title = escape(f"{model} steered towards {evaluation.target.name}")

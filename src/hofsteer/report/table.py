@@ -14,7 +14,7 @@ def results_table(evaluation: RunEvaluation) -> Table:
     target = evaluation.target
     title = f"{target.name}: scores and mean distance to the target, in index points"
     table = Table(title=title, box=SIMPLE_HEAD, padding=0)  # without lines it fits into 80 columns
-    table.add_column("row", min_width=14)
+    table.add_column("row")
     for dimension in evaluation.dimensions:
         table.add_column(dimension, justify="right")
     for heading in ("loss", "skill", "valid mass"):

@@ -156,7 +156,8 @@ class HFRespondent(Respondent):
             raise SoftPromptError(
                 f"want soft prompts (candidates, tokens, {self.width}) for {self.settings.id}, got {soft_prompts.shape}"
             )
-        prompts = torch.tensor(soft_prompts, device=self.device, dtype=self.dtype)  # a copy: torch warns of read-only
+        own = np.array(soft_prompts, order="C")  # a copy: torch takes neither read-only nor reversed arrays
+        prompts = torch.from_numpy(own).to(self.device, self.dtype)
         log_probabilities = np.full((len(prompts), len(administrations), *option_mask.shape), -np.inf)
         for a, administration in enumerate(administrations):
             rendered = self.rendered(administration)
@@ -252,6 +253,7 @@ def _locate(model_id: str) -> Path | None:
         if not (path / "config.json").is_file():
             raise ModelError(f"want a model folder, but {model_id} has no config.json")
         return path
-    if path.exists() or path.is_absolute() or model_id.startswith((".", "~")) or model_id.count("/") > 1:
-        raise ModelError(f"want a hub id, a model folder or {BUNDLED[0]!r}, but there is no folder {model_id}")
+    if path.exists() or path.is_absolute() or model_id.startswith((".", "~")) or model_id.count("/") != 1:
+        hint = did_you_mean(model_id, BUNDLED)
+        raise ModelError(f"want a hub id (owner/name), a model folder or {BUNDLED[0]!r}, got {model_id!r}{hint}")
     return None
