@@ -193,7 +193,7 @@ def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
             hint = did_you_mean(by_end.get(key, key), keys)
             return f"unknown setting {key!r}{hint}"
         case "missing":
-            return f"the setting {key!r} is missing"
+            return f"the setting {key!r} is missing: give --{key}, or name it in a settings file"
         case "literal_error":
             wanted = problem["ctx"]["expected"]
             names = [name.strip("' ") for name in wanted.replace(" or ", ", ").split(",")]

@@ -24,7 +24,7 @@ from hofsteer.report import adapter_card, convergence_figure, run_report
 from hofsteer.respondent.base import Respondent
 from hofsteer.respondent.render import Rendered
 from hofsteer.respondent.soft_prompt import SoftPrompt
-from hofsteer.search import DifferentialEvolution, Optimizer
+from hofsteer.search import Optimizer, make_optimizer
 from hofsteer.targets import Constants, Target, load_constants, load_target
 
 RECORDED_PACKAGES = ("hofsteer", "numpy", "torch", "transformers", "tokenizers", "safetensors")
@@ -139,7 +139,7 @@ def resume(path: str | Path, respondent: Respondent | None = None, watch: Watche
         watch: called with the Record of every generation.
 
     Raises:
-        RunError: there is no run, or the model, instrument or software is not what the run was started with.
+        RunError: there is no run, or model, instrument, target or constants are not what it was started with.
     """
     run = RunFolder.open(Path(path))
     config = run.config()
@@ -184,7 +184,7 @@ def make_search(settings: SearchSettings) -> Optimizer[Any]:
             f"search.budget wants at least the {settings.population_size} evaluations of one population, "
             f"got {settings.budget}"
         )
-    return DifferentialEvolution(**settings.model_dump(exclude={"name", "budget"}))
+    return make_optimizer(**settings.model_dump(exclude={"budget"}))
 
 
 def environment(respondent: Respondent) -> dict[str, Any]:

@@ -44,10 +44,18 @@ def test_table_for_people(align, tmp_path):
     for words in ("Japan: scores and mean distance", "target", "naive", "persona", "steered", "mean country", "skill"):
         assert words in result.out
     assert " ".join(NOT_CONCLUDED.split()) in " ".join(result.out.split())
-    assert "noise floor: two human samples of 50 differ by 11 points" in result.out
+    said = " ".join(result.out.split())
+    assert "two samples of 50 from one country differ by 11 points" in said
+    assert "the steered model's scores lie" in said
     assert f"run folder {tmp_path / 'run'}, its soft_prompt/ a PEFT adapter" in result.out
-    assert "estimate" not in result.out
+    assert "95.0*" not in result.out
     assert "simulated respondent" not in result.out
+
+
+def test_help_shows_the_defaults(hofsteer):
+    said = hofsteer("align", "--help").out
+    for value in (2000, 8, "vsm13", "midpoint"):
+        assert f"({value})" in said, said
 
 
 def test_estimates_are_said(hofsteer, tiny_folder):
@@ -115,7 +123,7 @@ def test_interrupt_says_how_to_go_on(align, hofsteer, tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         (("--target", "Jpan"), "want the code or name of a country or region, got 'Jpan'; did you mean 'Japan'?"),
-        ((), "the setting 'target' is missing"),
+        ((), "the setting 'target' is missing: give --target"),
         (
             ("--target", "JPN", "--model", "./nowhere"),
             "want a hub id (owner/name), a model folder or 'mini', got './nowhere'",

@@ -75,7 +75,13 @@ def test_table_for_people(write, hofsteer):
     assert re.findall(r"-?\d+\.\d", line) == ["215.0", "-55.0", "120.0", "50.0", "50.0", "50.0"]
     assert "(constants: midpoint)" in result.out
     assert "Only differences between samples asked alike have meaning" in result.out
-    assert "two samples of 1 from one country (A, the smallest group) differ by 77 points" in result.out
+    assert "if rows are item means, n counts rows and not people" in " ".join(result.out.split())
+    assert "Noise floor" not in result.out
+
+
+def test_noise_floor_of_people(write, hofsteer):
+    said = " ".join(hofsteer("score", write("group,Q1", "A,2", "B,3", "B,4")).out.split())
+    assert "two samples of 1 (the smallest group, A) from one country differ by 77 points" in said
 
 
 def test_columns_that_are_not_read_are_named_on_stderr(write, hofsteer):

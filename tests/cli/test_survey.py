@@ -104,10 +104,30 @@ def test_table_for_people(hofsteer, tiny_folder):
     assert result.code == 0
     for words in ("PDI Power distance", "IVR Indulgence", "Japan", "95.0", "(constants: midpoint)", "valid mass 0.0"):
         assert words in result.out
-    assert "two human samples of 50 differ by 11" in result.out
+    said = " ".join(result.out.split())
+    assert "two samples of 50 from one country differ by 11 points" in said
+    assert f"{tiny_folder}, no system text, wording 0, options listed" in said
+    assert "mean over PDI, IDV, MAS, UAI, LTO, IVR" in said
+    assert "simulated respondent" not in said
     assert "Only differences between samples asked alike have meaning" in result.out
     assert "warning: valid mass" in result.err
     assert "warning" not in result.out
+
+
+def test_estimates_and_gaps_are_said(hofsteer, tiny_folder):
+    said = " ".join(hofsteer("survey", "--model", tiny_folder, "--target", "SAU").out.split())
+    assert "95.0*" in said
+    assert "36.0*" not in said
+    assert "* estimate of its source" in said
+    said = " ".join(hofsteer("survey", "--model", tiny_folder, "--as", "SAU@hofstede-2015").out.split())
+    assert "mean over LTO, IVR" in said
+    assert "system text 'You live in Saudi Arabia.'" in said
+
+
+def test_blank_system_text(hofsteer, tiny_folder):
+    result = hofsteer("survey", "--model", tiny_folder, "--system", " ")
+    assert (result.code, result.out) == (2, "")
+    assert "--system wants a text, got a blank one" in result.err
 
 
 def test_model_folder_with_a_name_like_markup(hofsteer, tiny_folder, tmp_path):

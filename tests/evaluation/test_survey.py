@@ -28,7 +28,7 @@ def test_json(ask, vsm13):
     assert table["administrations"] == [
         {"wording": 0, "order": "listed", "labels": "digits", "system": None, "cue": ""}
     ]
-    assert table["soft_prompt"] is False
+    assert table["soft_prompt"] is None
     assert (table["schema"], table["model"], table["instrument"]) == (1, "scripted", "vsm13-own")
     assert (table["constants"], table["target"]) == ("midpoint", "JPN")
     assert table["scores"] == dict.fromkeys(vsm13.dimension_ids, pytest.approx(50))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
@@ -52,10 +53,10 @@ def test_page_holds_table_figure_and_limits(report, evaluate):
     for row in evaluate().rows.values():
         assert row.name in page.texts
         assert f"{row.loss:.1f}" in page.texts
-    assert statement("some/Model-8B", evaluate().target, "vsm13-own") in page.texts
+    assert statement("some/Model-8B", evaluate(), "vsm13-own") in page.texts
     assert NOT_CONCLUDED in page.texts
     assert "What may not be concluded" in page.texts
-    assert "two human samples of 50 from one country differ by 11 points" in text
+    assert "two samples of 50 from one country differ by 11 points" in text
     assert page.tags.count("svg") == 1
     assert page.tags.count("tr") == 8  # the heading, the target and six rows
 
@@ -82,9 +83,8 @@ def test_names_are_escaped(report):
 
 
 def test_note_on_mini_only_for_mini(report, evaluate, vsm13):
-    assert MINI_STATEMENT in Page(report("mini")).texts
-    assert MINI_STATEMENT not in Page(report("minimal")).texts
-    assert MINI_STATEMENT in adapter_card(evaluate(), "mini", vsm13)
+    assert MINI_STATEMENT not in Page(report("mini")).texts  # a name proves nothing
+    assert MINI_STATEMENT in adapter_card(replace(evaluate(), simulated=True), "copy", vsm13)
 
 
 def test_estimates_are_named(report):
@@ -108,12 +108,12 @@ def test_adapter_card(evaluate, vsm13):
     assert lines[:4] == ["---", "library_name: peft", "tags: [prompt-tuning, hofsteer]", "---"]
     assert "# some/Model-8B steered towards Japan" in lines
     table = [line for line in lines if line.startswith("|")]
-    assert table[0] == "| row | PDI | IDV | MAS | UAI | LTO | IVR | loss |"
-    assert {line.count("|") for line in table} == {9}
+    assert table[0] == "| row | PDI | IDV | MAS | UAI | LTO | IVR | loss | skill | valid mass |"
+    assert {line.count("|") for line in table} == {11}
     assert [line.split("|")[1].strip() for line in table[2:]] == [
         "target",
         *(row.name for row in evaluate().rows.values()),
     ]
-    assert table[4] == "| persona | 20.5 | 30.5 | 40.5 | 50.5 | 60.5 | 70.5 | 20.5 |"
-    assert statement("some/Model-8B", evaluate().target, "vsm13-own") in lines
+    assert table[4] == "| persona | 20.5 | 30.5 | 40.5 | 50.5 | 60.5 | 70.5 | 20.5 | -0.28 | 0.982 |"
+    assert statement("some/Model-8B", evaluate(), "vsm13-own") in lines
     assert NOT_CONCLUDED in lines

@@ -44,8 +44,11 @@ def score(
     console = results()
     console.print(shown)
     smallest = min(groups, key=lambda g: g.n)
-    console.print(
-        f"two samples of {smallest.n} from one country ({smallest.name}, the smallest group) differ by "
-        f"{questions.noise_floor(smallest.n):.0f} points on average, if answers vary by one scale step"
-    )
+    if table.fractions:
+        console.print("some answers are fractions: if rows are item means, n counts rows and not people")
+    else:
+        console.print(
+            f"Noise floor: if answers vary by one scale step, two samples of {smallest.n} (the smallest group, "
+            f"{smallest.name}) from one country differ by {questions.noise_floor(smallest.n):.0f} points on average."
+        )
     console.print("Only differences between samples asked alike have meaning; a single score moves with the constants.")

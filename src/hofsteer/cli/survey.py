@@ -1,8 +1,9 @@
 """`hofsteer survey`: what does a model answer?"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 from rich.table import Table
 
@@ -18,6 +19,9 @@ from hofsteer.cli.output import (
     warn_of_low_mass,
 )
 from hofsteer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hofsteer.evaluation.survey import Survey
 
 
 def survey(
@@ -41,12 +45,15 @@ def survey(
     from hofsteer.alignment.objective import Objective, forms
     from hofsteer.baselines import persona_text
     from hofsteer.config import check_model
+    from hofsteer.evaluation.base import NOISE_FLOOR_N
     from hofsteer.evaluation.survey import survey as administer
     from hofsteer.instruments import load_instrument
-    from hofsteer.report import points
+    from hofsteer.report import ESTIMATE_NOTE, MINI_STATEMENT, noise_floor_note, points
     from hofsteer.respondent import SoftPrompt
     from hofsteer.targets import load_constants, load_target
 
+    if system is not None and not system.strip():
+        raise ConfigError("--system wants a text, got a blank one")
     if as_country is not None and system is not None:
         raise ConfigError("--as and --system both say what the system text is; keep one")
     country = load_target(as_country) if as_country is not None else None
@@ -67,19 +74,36 @@ def survey(
         print_json(result.to_json())
         return
     console = results()
-    table = Table(title=f"{model}: {questions.title} (constants: {constants})")
+    console.print(_asked(result, model, prompt), markup=False, highlight=False, soft_wrap=True)
+    table = Table(title=f"{questions.id} (constants: {constants})")
     table.add_column("dimension")
     table.add_column("score", justify="right")
     if goal is not None:
         table.add_column(goal.name, justify="right")
     for d, name in enumerate(questions.dimensions):
         cells = [f"{name.id} {name.name}", points(result.evaluation.scores[0, d])]
-        table.add_row(*cells, *([points(goal.scores.get(name.id))] if goal is not None else []))
+        if goal is not None:
+            cells.append(points(goal.scores.get(name.id)) + ("*" if name.id in goal.estimated else ""))
+        table.add_row(*cells)
     console.print(table)
-    if result.loss is not None:
-        floor = questions.noise_floor(50)
-        console.print(f"loss {result.loss:.1f} points (noise floor: two human samples of 50 differ by {floor:.0f})")
+    if goal is not None and goal.estimated:
+        console.print(ESTIMATE_NOTE)
+    if goal is not None and result.loss is not None:
+        compared = [d for d in questions.dimension_ids if d in goal.scores]
+        console.print(f"loss {result.loss:.1f} points, mean over {', '.join(compared)}", highlight=False)
+        floor = questions.noise_floor(NOISE_FLOOR_N, compared=np.isin(questions.dimension_ids, compared))
+        console.print(noise_floor_note(floor), highlight=False)
     elif goal is not None:
         console.print("no loss: without constants the scores are not on the target's scale")
     console.print(f"valid mass {result.valid_mass:.3f}: the share of the model's probability that went to the options")
     console.print("Only differences between samples asked alike have meaning; a single score moves with the constants.")
+    if respondent.simulated:
+        console.print(MINI_STATEMENT)
+
+
+def _asked(result: "Survey", model: str, prompt: Path | None) -> str:
+    """Return in one line what was asked, so that a saved output can be read."""
+    form = result.objective.administrations[0]
+    system = "no system text" if form.system is None else f"system text {form.system!r}"
+    before = "" if prompt is None else f", soft prompt {prompt}"
+    return f"{model}, {system}, wording {form.wording}, options {form.order}{before}"

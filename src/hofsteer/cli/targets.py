@@ -75,9 +75,12 @@ def show(
     if target.missing:
         console.print(f"missing: {', '.join(target.missing)}; a loss is taken over the other dimensions")
     for other in others:
+        if all(target.scores.get(d) == score for d, score in other.scores.items()):
+            continue  # a source of this very row
         shown = "/".join(points(other.scores.get(d)) for d in DIMENSIONS)
         shared = [d for d in DIMENSIONS if d in other.scores and d in target.scores]
         apart = float(index_loss(target.vector(shared), other.vector(shared))) if shared else float("nan")
-        console.print(f"also published: {other.code} {shown}, {points(apart)} points apart", highlight=False)
+        over = "" if len(shared) == len(DIMENSIONS) else f" over {', '.join(shared)}"
+        console.print(f"also published: {other.code} {shown}, {points(apart)} points apart{over}", highlight=False)
     console.print(f"nearest other country: {neighbour.name}, {distance:.1f} points", highlight=False)
     console.print("number of respondents and standard errors: unknown")

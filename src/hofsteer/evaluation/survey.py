@@ -40,7 +40,7 @@ class Survey:
                 {"wording": a.wording, "order": a.order, "labels": a.labels, "system": a.system, "cue": a.cue}
                 for a in self.objective.administrations
             ],
-            "soft_prompt": self.soft_prompt is not None,
+            "soft_prompt": self.soft_prompt.identity() if self.soft_prompt else None,
             "scores": named_scores(evaluation.scores[0], instrument.dimension_ids),
             "items": {
                 item.id: {

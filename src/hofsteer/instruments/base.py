@@ -119,7 +119,7 @@ class Instrument:
         """Answer distributions (..., I, K) -> dimension scores (..., M), in points, without a constant."""
         return self.score_means(self.item_means(probabilities))
 
-    def noise_floor(self, n: int, item_deviation: float = 1.0) -> float:
+    def noise_floor(self, n: int, item_deviation: float = 1.0, compared: NDArray[np.bool_] | None = None) -> float:
         """Mean absolute difference, in points, between the scores of two human samples of `n` from one country.
 
         The standard error of a score is sqrt(sum of squared weights / n) times the answers' standard deviation
@@ -127,6 +127,8 @@ class Instrument:
         2 / sqrt(pi) of it on average if normal. VSM13 at n = 20, 50, 200: 17, 11 and 5 points.
         """
         standard_errors = item_deviation * np.sqrt((self.weights**2).sum(axis=1) / n)
+        if compared is not None:
+            standard_errors = standard_errors[compared]
         return float(2 / np.sqrt(np.pi) * standard_errors.mean())
 
 

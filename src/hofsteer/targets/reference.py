@@ -41,9 +41,11 @@ def index_loss(scores: Floats, target: Floats) -> Floats:
     return np.asarray(np.abs(scores[..., available] - target[available]).mean(axis=-1))
 
 
-def mean_country(dimensions: Sequence[str]) -> Floats:
-    """Return the mean scores (M,) over `complete_countries()`, the target's own country included; NaN if unknown."""
-    return np.asarray(_table(complete_countries(), dimensions).mean(axis=0))
+def mean_country(dimensions: Sequence[str], leaving_out: Target | None = None) -> Floats:
+    """Return the mean scores (M,) over `complete_countries()`, without the country that is left out; NaN if unknown."""
+    code = leaving_out.code.partition("@")[0] if leaving_out else None
+    countries = [country for country in complete_countries() if country.code != code]
+    return np.asarray(_table(countries, dimensions).mean(axis=0))
 
 
 def nearest(target: Target, dimensions: Sequence[str]) -> tuple[Target, float]:
