@@ -41,7 +41,7 @@ format: $(READY) ## Format the code and mend what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Print the search figures of docs/LOG.md
+bench: $(READY) ## Run the default search and the paper's preset on mini for five countries
 	$(BIN)/python benchmarks/align_mini.py
 
 docs: $(READY) ## Run the code blocks of the documentation

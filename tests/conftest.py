@@ -1,6 +1,9 @@
 """Models that every test can have without a network: built from a config, with random weights."""
 
+import os
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: a second thread only waits, and fights its neighbours
 
 import numpy as np
 import pytest

@@ -155,7 +155,7 @@ def test_some_form_is_fitted(setting):
 
 
 def test_target_is_the_one_setting_without_a_default():
-    assert message_of(resolve) == "the setting 'target' is missing"
+    assert message_of(resolve) == "the setting 'target' is missing: give --target, or name it in a settings file"
 
 
 def test_unknown_preset():

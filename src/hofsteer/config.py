@@ -50,7 +50,7 @@ class SearchSettings(_Settings):
     population_size: Annotated[int, Field(ge=4)] = 20  # NP
     differential_weight: Annotated[float, Field(gt=0, le=2)] = 0.5  # F
     crossover_rate: Share = 0.7  # CR
-    strategy: Literal["rand/1", "best/1", "current-to-best/1"] = "rand/1"
+    strategy: Literal["rand/1", "best/1", "current-to-best/1"] = "best/1"
     crossover: Literal["binomial", "token"] = "binomial"
 
 
@@ -193,7 +193,7 @@ def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
             hint = did_you_mean(by_end.get(key, key), keys)
             return f"unknown setting {key!r}{hint}"
         case "missing":
-            return f"the setting {key!r} is missing"
+            return f"the setting {key!r} is missing: give --{key}, or name it in a settings file"
         case "literal_error":
             wanted = problem["ctx"]["expected"]
             names = [name.strip("' ") for name in wanted.replace(" or ", ", ").split(",")]

@@ -24,7 +24,7 @@ from hofsteer.report import adapter_card, convergence_figure, run_report
 from hofsteer.respondent.base import Respondent
 from hofsteer.respondent.render import Rendered
 from hofsteer.respondent.soft_prompt import SoftPrompt
-from hofsteer.search import DifferentialEvolution, Optimizer
+from hofsteer.search import Optimizer, make_optimizer
 from hofsteer.targets import Constants, Target, constants_for, target_for
 
 RECORDED_PACKAGES = ("hofsteer", "numpy", "torch", "transformers", "tokenizers", "safetensors")
@@ -94,6 +94,8 @@ def align(
     Raises:
         HofsteerError: a setting, the folder, the target or the model's answers are not what is needed.
     """
+    if named := [key for key in settings or {} if key.split(".")[0] == "model"]:
+        raise ConfigError(f"{named[0]} is a setting of the respondent: give it to Respondent.from_pretrained")
     name = target.code if isinstance(target, Target) else target
     config = resolve(preset=preset, flags={**(settings or {}), "target": name})
     row = target_for(name, load_instrument(config.instrument))
@@ -116,7 +118,8 @@ def start(config: RunConfig, respondent: Respondent, out: Path | None = None, wa
     rendered = _rendered_table(objective)
     run = RunFolder.create(path, config, _provenance(config, objective, rendered), rendered)
     try:
-        return _finish(run, config, objective, optimizer, watch)
+        with run.locked():
+            return _finish(run, config, objective, optimizer, watch)
     except Exception:
         if not run.committed_generation():  # nothing to go on with; an interrupt is no Exception and leaves the folder
             shutil.rmtree(run.path, ignore_errors=True)
@@ -138,7 +141,7 @@ def resume(path: str | Path, respondent: Respondent | None = None, watch: Watche
         watch: called with the Record of every generation.
 
     Raises:
-        RunError: there is no run, or the model, instrument or software is not what the run was started with.
+        RunError: there is no run, or model, instrument, target or constants are not what it was started with.
     """
     run = RunFolder.open(Path(path))
     config = run.config()
@@ -160,7 +163,8 @@ def resume(path: str | Path, respondent: Respondent | None = None, watch: Watche
             log.warning(
                 "%s: %s was %s and is now %s, so losses may differ in the last digits", path, key, was, here.get(key)
             )
-    return _finish(run, config, objective, make_search(config.search), watch)
+    with run.locked():
+        return _finish(run, config, objective, make_search(config.search), watch)
 
 
 def check_settings(config: RunConfig) -> None:
@@ -182,7 +186,7 @@ def make_search(settings: SearchSettings) -> Optimizer[Any]:
             f"search.budget wants at least the {settings.population_size} evaluations of one population, "
             f"got {settings.budget}"
         )
-    return DifferentialEvolution(**settings.model_dump(exclude={"name", "budget"}))
+    return make_optimizer(**settings.model_dump(exclude={"budget"}))
 
 
 def environment(respondent: Respondent) -> dict[str, Any]:
@@ -214,8 +218,9 @@ def _finish(
     result = Run(run, config, evaluation, state.generation * optimizer.population_size, run.seconds())
     with named_write_errors(run.path, state.generation):
         replace_text(adapter / "README.md", adapter_card(evaluation, model_name, objective.instrument))
-        replace_text(run.path / "convergence.svg", convergence_figure(run.history(), evaluation))
-        replace_text(run.path / "report.html", run_report(run.history(), evaluation, model_name, objective.instrument))
+        figure = convergence_figure(run.history(), evaluation)
+        replace_text(run.path / "convergence.svg", figure)
+        replace_text(run.path / "report.html", run_report(figure, evaluation, model_name, objective.instrument))
         replace_json(run.path / "evaluation.json", {"schema": 1, **evaluation.to_json()})
     return result
 

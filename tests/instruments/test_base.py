@@ -220,6 +220,8 @@ def test_noise_floor_follows_the_deviation_of_each_item():
     assert instrument.noise_floor(50, deviations) == pytest.approx(wanted)
     items = tuple(replace(i, deviation=float(d)) for i, d in zip(instrument.items, deviations, strict=True))
     assert replace(instrument, items=items).noise_floor(50) == pytest.approx(wanted)
+    second = replace(instrument, items=items).noise_floor(50, compared=np.array([False, True]))
+    assert second == pytest.approx(2 / np.sqrt(np.pi) * spread[1] / np.sqrt(50))
 
 
 def test_intercept_is_part_of_the_score():

@@ -103,4 +103,5 @@ def test_reference_rows_stay_on_the_map():
     assert country in all_coordinates()
     assert country.code != japan.code
     others = points[[row is not japan for row in all_coordinates()]]
+    np.testing.assert_allclose(mean_country(COORDINATES, leaving_out=japan), others.mean(axis=0))
     assert distance == pytest.approx(np.abs(others - japan.vector(COORDINATES)).mean(axis=1).min())

@@ -5,6 +5,7 @@ in the folder beyond the generation that it names did not happen: a resume cuts 
 """
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -185,6 +186,18 @@ class RunFolder:
             number = old.stem.removeprefix("checkpoint-")
             if number.isdigit() and not committed - KEPT_CHECKPOINTS < int(number) <= committed:
                 old.unlink()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from going on with the same run. Raises RunError if one does already."""
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise RunError(f"{self.path} is in use by another process; wait for it or stop it") from None
+        finally:
+            os.close(descriptor)  # which also unlocks
 
     def _refuse_newer(self, found: Any) -> None:
         if found != FORMAT:

@@ -15,23 +15,33 @@ from hofsteer.cli.output import (
     search_progress,
     warn_of_low_mass,
 )
+from hofsteer.config import RunConfig, SearchSettings, SpaceSettings
 
 if TYPE_CHECKING:
     from hofsteer.pipeline import Run
+
+RUN, SEARCH, SPACE = RunConfig.model_fields, SearchSettings.model_fields, SpaceSettings.model_fields
 
 
 def align(
     target: Annotated[str | None, typer.Option(help="Country or region whose scores to match: code or name.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="A hub id, a local model folder, or the bundled `mini` (default).")
+        str | None, typer.Option(help="A hub id, a local model folder, or the bundled `mini`.", show_default="mini")
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Start from a bundled preset, such as masoud2025.")] = None,
-    search: Annotated[str | None, typer.Option(help="Search algorithm: de.")] = None,
-    budget: Annotated[int | None, typer.Option(help="Evaluations of the whole survey.  [default: 2000]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the search.  [default: 0]")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Virtual tokens of the soft prompt.  [default: 8]")] = None,
+    search: Annotated[str | None, typer.Option(help="Search algorithm.", show_default=SEARCH["name"].default)] = None,
+    budget: Annotated[
+        int | None, typer.Option(help="Evaluations of the whole survey.", show_default=str(SEARCH["budget"].default))
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the search.", show_default=str(SEARCH["seed"].default))
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="Virtual tokens of the soft prompt.", show_default=str(SPACE["tokens"].default))
+    ] = None,
     instrument: Annotated[
-        str | None, typer.Option(help="A bundled instrument or a TOML file.  [default: vsm13]")
+        str | None,
+        typer.Option(help="A bundled instrument or a TOML file.", show_default=str(RUN["instrument"].default)),
     ] = None,
     constants: ConstantsKind = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default a new one under runs/.")] = None,
@@ -98,18 +108,24 @@ def _show(run: "Run", as_json: bool) -> None:
     if as_json:
         print_json(run.to_json())
         return
-    from hofsteer.report import MINI_STATEMENT, NOT_CONCLUDED, results_table
+    from hofsteer.report import (
+        ESTIMATE_NOTE,
+        MINI_STATEMENT,
+        NOT_CONCLUDED,
+        noise_floor_note,
+        outcome,
+        results_table,
+    )
 
     console = results()
     evaluation = run.evaluation
     console.print(results_table(evaluation))
-    if evaluation.target.estimated:
-        console.print("* estimate of its source, not a survey result")
-    console.print(
-        f"noise floor: two human samples of 50 differ by {evaluation.noise_floor:.{evaluation.digits - 1}f} points"
-    )
-    console.print(NOT_CONCLUDED)
-    if run.config.model.id == "mini":
+    if evaluation.target.estimated or evaluation.rows["nearest"].estimated:
+        console.print(ESTIMATE_NOTE)
+    floor = noise_floor_note(evaluation.noise_floor, evaluation.digits, evaluation.variation)
+    for text in (outcome(evaluation), floor, NOT_CONCLUDED):
+        console.print(text, highlight=False)
+    if evaluation.simulated:
         console.print(MINI_STATEMENT)
     console.print(
         f"{run.evaluations} evaluations in {run.seconds:.0f} s; run folder {run.path}, its soft_prompt/ a PEFT adapter",

@@ -46,7 +46,7 @@ def options(
 def run() -> None:
     """Entry point: an error of ours is one line and exit code 2."""
     try:
-        app()
+        app(prog_name="hofsteer")
     except HofsteerError as error:
         if "--debug" in sys.argv:
             raise

@@ -27,7 +27,8 @@ ConstantsKind = Annotated[
     str | None,
     typer.Option(
         "--constants",
-        help="Scale constants C: midpoint (C = 50) or none.  [default: midpoint; none where the zero is fixed]",
+        help="Scale constants C: midpoint (C = 50) or none.",
+        show_default="midpoint; none where the zero is fixed",
     ),
 ]
 
@@ -47,14 +48,17 @@ def print_json(value: dict[str, Any]) -> None:
     sys.stdout.write(dump_json(value, indent=2) + "\n")
 
 
+def warn(text: str) -> None:
+    """Print a warning in one line on standard error."""
+    messages().print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
+
+
 def warn_of_low_mass(valid_mass: float) -> None:
     """Say on standard error when a model gave too little to the answer options."""
     if valid_mass < LOW_VALID_MASS:
-        messages().print(
-            f"warning: valid mass {valid_mass:.3f} is below {LOW_VALID_MASS:.2f}: the first token says little about "
-            "what the model would answer",
-            highlight=False,
-            soft_wrap=True,
+        warn(
+            f"valid mass {valid_mass:.3f} is below {LOW_VALID_MASS:.2f}: the first token says little about what the "
+            "model would answer"
         )
 
 

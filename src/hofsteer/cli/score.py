@@ -53,9 +53,13 @@ def score(
     console = results()
     console.print(shown)
     smallest = min(groups, key=lambda g: g.n)
-    console.print(
-        f"two samples of {smallest.n} from one country ({smallest.name}, the smallest group) differ by "
-        f"{points(questions.noise_floor(smallest.n), digits - 1)} points on average, if answers vary as people's do"
-    )
+    if table.fractions:
+        console.print("some answers are fractions: if rows are item means, n counts rows and not people")
+    else:
+        floor = points(questions.noise_floor(smallest.n), digits - 1)
+        console.print(
+            f"Noise floor: if answers vary {questions.variation}, two samples of {smallest.n} (the smallest group, "
+            f"{smallest.name}) from one country differ by {floor} points on average."
+        )
     if questions.constants == "chosen":
         console.print(SCORES_MOVE)

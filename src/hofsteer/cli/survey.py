@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 from rich.table import Table
 
@@ -16,11 +17,13 @@ from hofsteer.cli.output import (
     messages,
     print_json,
     results,
+    warn,
     warn_of_low_mass,
 )
 from hofsteer.errors import ConfigError, TargetError
 
 if TYPE_CHECKING:
+    from hofsteer.evaluation.survey import Survey
     from hofsteer.instruments import Instrument
     from hofsteer.targets import Target
 
@@ -46,12 +49,15 @@ def survey(
     from hofsteer.alignment.objective import Objective, forms
     from hofsteer.baselines import persona_text
     from hofsteer.config import check_model
+    from hofsteer.evaluation.base import NOISE_FLOOR_N
     from hofsteer.evaluation.survey import survey as administer
     from hofsteer.instruments import load_instrument
-    from hofsteer.report import points
+    from hofsteer.report import ESTIMATE_NOTE, MINI_STATEMENT, noise_floor_note, points
     from hofsteer.respondent import SoftPrompt
     from hofsteer.targets import constants_for, load_target, target_for
 
+    if system is not None and not system.strip():
+        raise ConfigError("--system wants a text, got a blank one")
     if as_country is not None and system is not None:
         raise ConfigError("--as and --system both say what the system text is; keep one")
     country = load_target(as_country) if as_country is not None else None
@@ -60,6 +66,8 @@ def survey(
     policy = constants_for(questions, constants)
     administrations = forms(questions, [wording], [order])
     adapter = SoftPrompt.load(prompt) if prompt is not None else None
+    if adapter is not None and adapter.base_model not in (None, model, Path(model).name):
+        warn(f"the soft prompt in {prompt} was found for {adapter.base_model}, not for {model}")
     respondent = load_respondent(check_model(id=model, revision=revision, dtype=dtype, device=device))
     objective = Objective(respondent, administrations, policy, goal)
     if country is not None:
@@ -70,7 +78,8 @@ def survey(
         print_json(result.to_json())
         return
     console = results()
-    table = Table(title=f"{model}: {questions.title} (constants: {policy.kind})")
+    console.print(_asked(result, model, prompt), markup=False, highlight=False, soft_wrap=True)
+    table = Table(title=f"{questions.id} (constants: {policy.kind})")
     table.add_column("dimension")
     table.add_column("score", justify="right")
     if goal is not None:
@@ -78,18 +87,24 @@ def survey(
     digits = questions.digits
     for d, name in enumerate(questions.dimensions):
         cells = [f"{name.id} {name.name}", points(result.evaluation.scores[0, d], digits)]
-        table.add_row(*cells, *([points(goal.scores.get(name.id), digits)] if goal is not None else []))
+        if goal is not None:
+            cells.append(points(goal.scores.get(name.id), digits) + ("*" if name.id in goal.estimated else ""))
+        table.add_row(*cells)
     console.print(table)
-    if result.loss is not None:
-        floor = points(questions.noise_floor(50), digits - 1)
-        console.print(
-            f"loss {points(result.loss, digits)} points (noise floor: two human samples of 50 differ by {floor})"
-        )
+    if goal is not None and goal.estimated:
+        console.print(ESTIMATE_NOTE)
+    if goal is not None and result.loss is not None:
+        compared = [d for d in questions.dimension_ids if d in goal.scores]
+        console.print(f"loss {points(result.loss, digits)} points, mean over {', '.join(compared)}", highlight=False)
+        floor = questions.noise_floor(NOISE_FLOOR_N, compared=np.isin(questions.dimension_ids, compared))
+        console.print(noise_floor_note(floor, digits, questions.variation), highlight=False)
     elif goal is not None:
         console.print("no loss: without constants the scores are not on the target's scale")
     console.print(f"valid mass {result.valid_mass:.3f}: the share of the model's probability that went to the options")
     if questions.constants == "chosen":
         console.print(SCORES_MOVE)
+    if respondent.simulated:
+        console.print(MINI_STATEMENT)
 
 
 def _own_row(country: str | None, instrument: "Instrument") -> "Target | None":
@@ -101,3 +116,11 @@ def _own_row(country: str | None, instrument: "Instrument") -> "Target | None":
     except TargetError as error:
         messages().print(f"no distance to a target: {error}", highlight=False, soft_wrap=True)
         return None
+
+
+def _asked(result: "Survey", model: str, prompt: Path | None) -> str:
+    """Return in one line what was asked, so that a saved output can be read."""
+    form = result.objective.administrations[0]
+    system = "no system text" if form.system is None else f"system text {form.system!r}"
+    before = "" if prompt is None else f", soft prompt {prompt}"
+    return f"{model}, {system}, wording {form.wording}, options {form.order}{before}"

@@ -113,7 +113,9 @@ def coverage(as_json: AsJson = False) -> None:
 def _others(name: str, target: "Target | None") -> tuple["Target", ...]:
     from hofsteer.targets import alternatives
 
-    return () if target is None else tuple(other for other in alternatives(name) if other.code != target.code)
+    if target is None:
+        return ()
+    return tuple(other for other in alternatives(name) if other.sources != target.sources)  # not the same row again
 
 
 def _testable(code: str) -> Mapping[str, tuple[str, ...]]:
@@ -144,7 +146,10 @@ def _print_scores(console: Console, target: "Target", others: Iterable["Target"]
     if target.missing:
         console.print(f"missing: {', '.join(target.missing)}; a loss is taken over the other dimensions")
     for other in others:
+        if all(target.scores.get(d) == score for d, score in other.scores.items()):
+            continue  # a source of this very row
         shown = "/".join(points(other.scores.get(d)) for d in DIMENSIONS)
         shared = [d for d in DIMENSIONS if d in other.scores and d in target.scores]
         apart = float(index_loss(target.vector(shared), other.vector(shared))) if shared else float("nan")
-        console.print(f"also published: {other.code} {shown}, {points(apart)} points apart", highlight=False)
+        over = "" if len(shared) == len(DIMENSIONS) else f" over {', '.join(shared)}"
+        console.print(f"also published: {other.code} {shown}, {points(apart)} points apart{over}", highlight=False)

@@ -12,7 +12,7 @@ from hofsteer.instruments.base import Floats, named_scores
 from hofsteer.respondent.soft_prompt import SoftPrompt
 from hofsteer.targets import Target, index_loss, mean_country, nearest
 
-NOISE_FLOOR_N = 50  # respondents; the sample size that the VSM manuals ask for, used where a target's own is unknown
+NOISE_FLOOR_N = 50  # respondents; the VSM 94 manual asks for 20 at least, ideally 50; used as a target's own is unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +23,7 @@ class Row:
     scores: Floats  # (M,), index points
     loss: float  # index points, mean over the target's dimensions
     valid_mass: float | None = None  # mean over items; None for rows that no model answered
+    estimated: frozenset[str] = frozenset()  # dimensions whose published score is an estimate of its source
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,26 +34,43 @@ class RunEvaluation:
     dimensions: tuple[str, ...]
     rows: dict[str, Row]  # naive, persona, aligned, flat, mean_country, nearest
     noise_floor: float  # index points
+    simulated: bool = False  # the model is the bundled simulated respondent
     digits: int = 1  # decimals that scores are shown with
+    variation: str = "by one scale step"  # how far people's answers are taken to vary in the noise floor
 
     @property
     def skill(self) -> float:
-        """1 - loss / loss of the mean country: 0 is no better than knowing nothing of the country, 1 is perfect."""
-        return 1 - self.rows["aligned"].loss / self.rows["mean_country"].loss
+        """The skill of the steered model."""
+        return self.skill_of(self.rows["aligned"])
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The dimensions that the target has, over which every loss is taken."""
+        return tuple(d for d in self.dimensions if d in self.target.scores)
+
+    @property
+    def not_beaten(self) -> tuple[str, ...]:
+        """Names of the rows that are as near to the target as the steered model, or nearer; flat and nearest aside."""
+        rows = [self.rows[key] for key in ("naive", "persona", "mean_country")]
+        return tuple(row.name for row in rows if row.loss <= self.rows["aligned"].loss)
+
+    def skill_of(self, row: Row) -> float:
+        """1 - loss / loss of the mean country: 0 is as far away as the mean of the other countries, 1 is perfect."""
+        return 1 - row.loss / self.rows["mean_country"].loss
 
     def to_json(self) -> dict[str, Any]:
         """Return the evaluation as JSON values."""
-        available = ~np.isnan(self.target.vector(self.dimensions))
         return {
             "target": self.target.code,
-            "dimensions_compared": [d for d, there in zip(self.dimensions, available, strict=True) if there],
+            "dimensions_compared": list(self.compared),
+            "estimated": sorted(self.target.estimated),
             "noise_floor": {"points": self.noise_floor, "n": NOISE_FLOOR_N},
             "skill": self.skill,
             "rows": {
                 key: {
                     "name": row.name,
                     "loss": row.loss,
-                    "loss_sum": row.loss * int(available.sum()),
+                    "loss_sum": row.loss * len(self.compared),
                     "scores": named_scores(row.scores, self.dimensions),
                     "valid_mass": row.valid_mass,
                 }
@@ -74,16 +92,26 @@ def evaluate_run(objective: Objective, soft_prompt: SoftPrompt) -> RunEvaluation
     goal = target.vector(dimensions)
     neighbour, distance = nearest(target, dimensions)
     flat = instrument.score_means(instrument.neutral_means) + objective.constants.values
-    average = mean_country(dimensions)
+    average = mean_country(dimensions, leaving_out=target)
     rows = {
         "naive": answered_row("naive", objective.evaluate()),
         "persona": answered_row("persona", objective.with_system(persona_text(target)).evaluate()),
         "aligned": answered_row("steered", objective.evaluate(soft_prompt.values[None])),
         "flat": Row("flat (neutral answers)", flat, float(index_loss(flat, goal))),
         "mean_country": Row("mean country", average, float(index_loss(average, goal))),
-        "nearest": Row(f"nearest ({neighbour.name})", neighbour.vector(dimensions), distance),
+        "nearest": Row(
+            f"nearest ({neighbour.name})", neighbour.vector(dimensions), distance, estimated=neighbour.estimated
+        ),
     }
-    return RunEvaluation(target, dimensions, rows, instrument.noise_floor(NOISE_FLOOR_N), instrument.digits)
+    return RunEvaluation(
+        target,
+        dimensions,
+        rows,
+        instrument.noise_floor(NOISE_FLOOR_N, compared=~np.isnan(goal)),
+        simulated=objective.respondent.simulated,
+        digits=instrument.digits,
+        variation=instrument.variation,
+    )
 
 
 def answered_row(name: str, evaluation: Evaluation) -> Row:

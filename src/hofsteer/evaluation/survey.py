@@ -15,6 +15,7 @@ class Survey:
 
     objective: Objective
     evaluation: Evaluation  # of one candidate
+    soft_prompt: SoftPrompt | None = None  # what stood in front
 
     @property
     def loss(self) -> float | None:
@@ -36,6 +37,11 @@ class Survey:
             "model": self.objective.respondent.settings.id,
             "instrument": instrument.id,
             "constants": self.objective.constants.kind,
+            "administrations": [
+                {"wording": a.wording, "order": a.order, "labels": a.labels, "system": a.system, "cue": a.cue}
+                for a in self.objective.administrations
+            ],
+            "soft_prompt": self.soft_prompt.identity() if self.soft_prompt else None,
             "scores": named_scores(evaluation.scores[0], instrument.dimension_ids),
             "items": {
                 item.id: {
@@ -55,4 +61,4 @@ def survey(objective: Objective, soft_prompt: SoftPrompt | None = None) -> Surve
     evaluation = objective.evaluate(None if soft_prompt is None else soft_prompt.values[None])
     if evaluation.reasons[0] is not None:
         raise ModelError(f"{objective.respondent.settings.id}: {evaluation.reasons[0]}")
-    return Survey(objective, evaluation)
+    return Survey(objective, evaluation, soft_prompt)

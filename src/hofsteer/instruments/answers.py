@@ -38,6 +38,7 @@ class AnswerTable:
 
     groups: tuple[GroupAnswers, ...]  # in the order of their first rows
     ignored: tuple[str, ...]  # columns that were not read, in the order of the file
+    fractions: bool = False  # some answers are no option's value, as where rows are item means
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +138,7 @@ def _read(lines: Iterable[str], name: str, instrument: Instrument) -> AnswerTabl
     records = _records(chain([first], (line for _, line in numbered)), delimiter, row, name)
     header = _read_header(next(records)[1], name, instrument)
     tallies: dict[str, _Tally] = {}
+    fractions = False
     for row, cells in records:
         if not any(cell.strip() for cell in cells):
             continue
@@ -158,12 +160,13 @@ def _read(lines: Iterable[str], name: str, instrument: Instrument) -> AnswerTabl
                 number = _number(text)
                 if not item.lowest <= number <= item.highest:  # nor is a NaN
                     raise InstrumentError(f"{name} row {row}, column {item.item_id}: {_want_number(item, text)}")
+                fractions |= not number.is_integer()
                 tally.sums[item.index] += number
                 tally.counts[item.index] += 1
     if not tallies:
         raise InstrumentError(f"{name}: want rows of answers below the header, got none")
     groups = (GroupAnswers(group, tally.rows, tally.means()) for group, tally in tallies.items())
-    return AnswerTable(tuple(groups), header.ignored)
+    return AnswerTable(tuple(groups), header.ignored, fractions)
 
 
 def _records(lines: Iterable[str], delimiter: str, first: int, name: str) -> Iterator[tuple[int, list[str]]]:

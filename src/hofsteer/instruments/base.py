@@ -80,6 +80,12 @@ class Instrument:
         """Decimals that scores are shown with: the units of a scale with its own zero are larger than index points."""
         return 2 if self.constants == "fixed" else 1
 
+    @property
+    def variation(self) -> str:
+        """How far people's answers are taken to vary in `noise_floor`, in words."""
+        plain = all(item.deviation == 1 for item in self.items)
+        return "by one scale step" if plain else "as the instrument says of each item"
+
     def with_optional(self) -> "Instrument":
         """Return the instrument with its optional items at the end of the `I` axis; the scores are the same."""
         return replace(self, items=self.items + self.optional_items, optional_items=())
@@ -156,7 +162,9 @@ class Instrument:
         """Answer distributions (..., I, K) -> dimension scores (..., M), in points, without a constant."""
         return self.score_means(self.item_means(probabilities))
 
-    def noise_floor(self, n: int, item_deviation: float | Floats | None = None) -> float:
+    def noise_floor(
+        self, n: int, item_deviation: float | Floats | None = None, compared: NDArray[np.bool_] | None = None
+    ) -> float:
         """Mean absolute difference, in points, between the scores of two human samples of `n` from one country.
 
         The standard error of a score is sqrt(sum of (weight x deviation)^2 / n), with answers that are independent
@@ -166,10 +174,13 @@ class Instrument:
         Args:
             n: respondents in each sample.
             item_deviation: standard deviation of the answers, one for all or (I,); by default those of the items.
+            compared: the dimensions (M,) to take the mean over; by default all.
         """
         if item_deviation is None:
             item_deviation = np.array([item.deviation for item in self.items])
         standard_errors = np.sqrt(((self.weights * item_deviation) ** 2).sum(axis=1) / n)
+        if compared is not None:
+            standard_errors = standard_errors[compared]
         return float(2 / np.sqrt(np.pi) * standard_errors.mean())
 
 

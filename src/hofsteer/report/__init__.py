@@ -2,14 +2,17 @@
 
 from hofsteer.report.figure import convergence_figure
 from hofsteer.report.html import adapter_card, run_report
-from hofsteer.report.statement import MINI_STATEMENT, NOT_CONCLUDED, statement
-from hofsteer.report.table import points, results_table
+from hofsteer.report.statement import MINI_STATEMENT, NOT_CONCLUDED, noise_floor_note, outcome, statement
+from hofsteer.report.table import ESTIMATE_NOTE, points, results_table
 
 __all__ = [
+    "ESTIMATE_NOTE",
     "MINI_STATEMENT",
     "NOT_CONCLUDED",
     "adapter_card",
     "convergence_figure",
+    "noise_floor_note",
+    "outcome",
     "points",
     "results_table",
     "run_report",

@@ -17,8 +17,13 @@ def convergence_figure(history: Sequence[Record], evaluation: RunEvaluation) -> 
         axes = figure.add_subplot()
         spent = [record.evaluations for record in history]
         nothing = float("nan")
-        axes.plot(spent, [nothing if r.mean is None else r.mean for r in history], color="#9aa5b1", lw=1, label="mean")
-        axes.plot(spent, [nothing if r.best is None else r.best for r in history], color="#0b6e4f", lw=2, label="best")
+        marker = "." if len(history) == 1 else ""  # a line through one point draws nothing
+        for label, color, width, losses in (
+            ("mean", "#9aa5b1", 1, [record.mean for record in history]),
+            ("best", "#0b6e4f", 2, [record.best for record in history]),
+        ):
+            drawn = [nothing if loss is None else loss for loss in losses]
+            axes.plot(spent, drawn, color=color, lw=width, marker=marker, label=label)
         for key, style in (("naive", "--"), ("persona", "-."), ("mean_country", ":")):
             row = evaluation.rows[key]
             axes.axhline(

@@ -1,14 +1,11 @@
 """The run's report and the adapter's card: the table, the figure and what may not be concluded."""
 
-from collections.abc import Sequence
 from html import escape
 
-from hofsteer.alignment.run import Record
-from hofsteer.evaluation.base import NOISE_FLOOR_N, RunEvaluation
+from hofsteer.evaluation.base import RunEvaluation
 from hofsteer.instruments import Instrument
-from hofsteer.report.figure import convergence_figure
-from hofsteer.report.statement import MINI_STATEMENT, NOT_CONCLUDED, statement
-from hofsteer.report.table import points
+from hofsteer.report.statement import MINI_STATEMENT, NOT_CONCLUDED, noise_floor_note, statement
+from hofsteer.report.table import ESTIMATE_NOTE, result_heads, result_rows
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1d2733; }
@@ -19,9 +16,8 @@ svg { max-width: 100%; height: auto; }
 """
 
 
-def run_report(history: Sequence[Record], evaluation: RunEvaluation, model: str, instrument: Instrument) -> str:
-    """Return a self-contained HTML page: no script, nothing fetched, every text escaped."""
-    figure = convergence_figure(history, evaluation)
+def run_report(figure: str, evaluation: RunEvaluation, model: str, instrument: Instrument) -> str:
+    """Return a self-contained HTML page around an SVG figure: no script, nothing fetched, every text escaped."""
     svg = figure[figure.index("<svg") :]
     paragraphs = "".join(f"<p>{escape(text)}</p>" for text in _limits(evaluation, model, instrument))
     title = escape(f"{model} steered towards {evaluation.target.name}")
@@ -35,9 +31,9 @@ def run_report(history: Sequence[Record], evaluation: RunEvaluation, model: str,
 
 def adapter_card(evaluation: RunEvaluation, model: str, instrument: Instrument) -> str:
     """Return the README of an adapter folder, in Markdown."""
-    heads = ["row", *evaluation.dimensions, "loss"]
+    heads = result_heads(evaluation)
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    lines += ["| " + " | ".join(cells) + " |" for _, cells in _rows(evaluation)]
+    lines += ["| " + " | ".join(cells) + " |" for _, cells in result_rows(evaluation)]
     limits = "\n\n".join(_limits(evaluation, model, instrument))
     return (
         f"---\nlibrary_name: peft\ntags: [prompt-tuning, hofsteer]\n---\n\n"
@@ -54,27 +50,21 @@ def _unit(instrument: Instrument) -> str:
 
 
 def _limits(evaluation: RunEvaluation, model: str, instrument: Instrument) -> list[str]:
-    floor = f"{evaluation.noise_floor:.{evaluation.digits - 1}f}"
-    noise = (
-        f"Noise floor: two human samples of {NOISE_FLOOR_N} from one country differ by {floor} points on average; a "
-        "distance below that is not a better match."
-    )
-    said = [statement(model, evaluation.target, instrument.id), NOT_CONCLUDED, noise]
-    return [*said, MINI_STATEMENT] if model == "mini" else said
+    said = [
+        statement(model, evaluation, instrument.id),
+        NOT_CONCLUDED,
+        noise_floor_note(evaluation.noise_floor, evaluation.digits, evaluation.variation),
+        "Skill is 1 - loss / loss of the mean of the other countries.",
+    ]
+    if evaluation.target.estimated or evaluation.rows["nearest"].estimated:
+        said.append(f"{ESTIMATE_NOTE}.")
+    return [*said, MINI_STATEMENT] if evaluation.simulated else said
 
 
 def _html_table(evaluation: RunEvaluation) -> str:
-    heads = "".join(f"<th>{escape(h)}</th>" for h in ("row", *evaluation.dimensions, "loss"))
+    heads = "".join(f"<th>{escape(head)}</th>" for head in result_heads(evaluation))
     body = "".join(
         f'<tr class="{key}">' + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
-        for key, cells in _rows(evaluation)
+        for key, cells in result_rows(evaluation)
     )
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _rows(evaluation: RunEvaluation) -> list[tuple[str, list[str]]]:
-    goal = evaluation.target.vector(evaluation.dimensions)
-    rows = [("target", ["target", *(points(score, evaluation.digits) for score in goal), ""])]
-    for key, row in evaluation.rows.items():
-        rows.append((key, [row.name, *(points(number, evaluation.digits) for number in (*row.scores, row.loss))]))
-    return rows

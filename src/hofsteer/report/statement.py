@@ -1,28 +1,51 @@
 """What the tool says of itself: the same words in every report, card and table."""
 
-from hofsteer.targets import Target
+from hofsteer.evaluation.base import NOISE_FLOOR_N, RunEvaluation
 
 NOT_CONCLUDED = (
     "A low survey loss alone proves little: many answer patterns give the same scores, and the forms asked here are "
     "the ones that were fitted."
 )
+MINI_STATEMENT = (
+    "`mini` is a simulated respondent trained on generated text: results on it say nothing about real models."
+)
 
 
-def statement(model: str, target: Target, instrument: str) -> str:
+def outcome(evaluation: RunEvaluation) -> str:
+    """Return what the search reached, beside what it had to beat, in one sentence or two."""
+    loss = {key: f"{row.loss:.{evaluation.digits}f}" for key, row in evaluation.rows.items()}
+    missing = [d for d in evaluation.dimensions if d not in evaluation.compared]
+    over = f" over {len(evaluation.compared)} of {len(evaluation.dimensions)} dimensions" if missing else ""
+    unpublished = f"; {', '.join(missing)}: no published score" if missing else ""
+    found = (
+        f"On the fitted forms the steered model's scores lie {loss['aligned']} points from the target{over} "
+        f"(the model alone {loss['naive']}, under a persona {loss['persona']}, the mean of the other "
+        f"countries {loss['mean_country']}{unpublished})."
+    )
+    if evaluation.not_beaten:
+        return f"{found} It is no nearer to the target than: {', '.join(evaluation.not_beaten)}."
+    return f"{found} It is nearer to the target than these three."
+
+
+def noise_floor_note(points: float, digits: int = 1, variation: str = "by one scale step") -> str:
+    """Return what a noise floor is, with its assumptions; one decimal less than the scores have."""
+    return (
+        f"Noise floor: if people's answers vary {variation}, two samples of {NOISE_FLOOR_N} from one country "
+        f"differ by {points:.{digits - 1}f} points on average; smaller differences cannot be told from sampling."
+    )
+
+
+def statement(model: str, evaluation: RunEvaluation, instrument: str) -> str:
     """Return the paragraph that says what an adapter is, what it is not, and what was not shown."""
+    target = evaluation.target
     sources = ", ".join(dict.fromkeys(target.sources.values()))
     estimated = ", ".join(d for d in target.scores if d in target.estimated)
     estimates = f", {estimated} estimated" if estimated else ""
     return (
-        f"This adapter makes {model} answer {instrument} items like the published average of {target.in_sentence} "
-        f"[{sources}{estimates}; n not recorded]. It is not a person from there nor that country's culture; most "
-        "variation in cultural values lies within countries. It is not for predicting, profiling or judging people, "
-        "does not replace respondents and is nobody's voice. Tested: the fitted forms of one survey. Not shown: other "
-        "wordings, other instruments, behaviour, that the effect is specific to this country, and that no ability was "
-        "damaged."
+        f"This adapter was searched so that the scores of {model} on {instrument} items match the published average of "
+        f"{target.in_sentence} [{sources}{estimates}; n not recorded]. {outcome(evaluation)} It is not a person from "
+        "there nor that country's culture; most variation in cultural values lies within countries. It is not for "
+        "predicting, profiling or judging people, does not replace respondents and is nobody's voice. Tested: the "
+        "fitted forms of one survey. Not shown: other wordings, other instruments, behaviour, that the effect is "
+        "specific to this country, and that no ability was damaged."
     )
-
-
-MINI_STATEMENT = (
-    "`mini` is a simulated respondent trained on generated text: results on it say nothing about real models."
-)

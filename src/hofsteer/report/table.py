@@ -1,46 +1,46 @@
-"""Results as tables for a terminal."""
+"""Results as tables: the same rows for a terminal, a page and a card."""
 
 import math
-from collections.abc import Iterable
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from hofsteer.evaluation.base import Row, RunEvaluation
+from hofsteer.evaluation.base import RunEvaluation
+from hofsteer.instruments.base import Floats
+
+ESTIMATE_NOTE = "* estimate of its source, not a survey result"
+
+
+def result_heads(evaluation: RunEvaluation) -> list[str]:
+    """Return the headings of `result_rows`."""
+    return ["row", *evaluation.dimensions, "loss", "skill", "valid mass"]
+
+
+def result_rows(evaluation: RunEvaluation) -> list[tuple[str, list[str]]]:
+    """Return key and cells of the target, the steered model, its baselines and the reference rows.
+
+    A score is marked with an asterisk where it is an estimate of its source.
+    """
+    target = evaluation.target
+    goal = _marked(evaluation, target.vector(evaluation.dimensions), target.estimated)
+    rows = [("target", ["target", *goal, "", "", ""])]
+    for key, row in evaluation.rows.items():
+        mass = "" if row.valid_mass is None else f"{row.valid_mass:.3f}"
+        scores = _marked(evaluation, row.scores, row.estimated)
+        loss, skill = points(row.loss, evaluation.digits), f"{evaluation.skill_of(row):.2f}"
+        rows.append((key, [row.name, *scores, loss, skill, mass]))
+    return rows
 
 
 def results_table(evaluation: RunEvaluation) -> Table:
-    """Return scores and losses of the target, the steered model, its baselines and the reference rows."""
-    target = evaluation.target
-    title = f"{target.name}: scores and mean distance to the target, in index points"
-    table = Table(title=title, box=SIMPLE_HEAD, padding=0)  # without lines it fits into 80 columns
-    table.add_column("row", min_width=14)
-    for dimension in evaluation.dimensions:
-        table.add_column(dimension, justify="right")
-    for heading in ("loss", "skill", "valid mass"):
-        table.add_column(heading, justify="right")
-    goal = target.vector(evaluation.dimensions)
-    marks = ["*" if d in target.estimated else "" for d in evaluation.dimensions]
-    table.add_row(
-        "target",
-        *(f"{points(v, evaluation.digits)}{m}" for v, m in zip(goal, marks, strict=True)),
-        "",
-        "",
-        "",
-        style="bold",
-    )
-    yardstick = evaluation.rows["mean_country"].loss
-    for key in ("naive", "persona", "aligned", "flat", "mean_country", "nearest"):
-        row = evaluation.rows[key]
-        table.add_row(
-            *_cells(row, 1 - row.loss / yardstick, evaluation.digits), style="green" if key == "aligned" else None
-        )
+    """Return the results for a terminal; without lines they fit into 80 columns."""
+    title = f"{evaluation.target.name}: scores and mean distance to the target, in index points"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=0)
+    for column, heading in enumerate(result_heads(evaluation)):
+        table.add_column(heading, justify="right" if column else "left")
+    for key, cells in result_rows(evaluation):
+        table.add_row(*cells, style={"target": "bold", "aligned": "green"}.get(key))
     return table
-
-
-def _cells(row: Row, skill: float, digits: int) -> Iterable[str]:
-    mass = "" if row.valid_mass is None else f"{row.valid_mass:.3f}"
-    return [row.name, *(points(number, digits) for number in (*row.scores, row.loss)), f"{skill:.2f}", mass]
 
 
 def points(value: float | None, digits: int = 1) -> str:
@@ -50,3 +50,8 @@ def points(value: float | None, digits: int = 1) -> str:
     ('50.0', '-')
     """
     return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _marked(evaluation: RunEvaluation, scores: Floats, estimated: frozenset[str]) -> list[str]:
+    named = zip(scores, evaluation.dimensions, strict=True)
+    return [points(s, evaluation.digits) + ("*" if d in estimated else "") for s, d in named]

@@ -37,6 +37,7 @@ class Respondent(ABC):
     """Anything that answers administrations: a frozen language model, a table, a simulated world."""
 
     settings: ModelSettings  # what loads it again
+    simulated: bool = False  # it is the bundled model, whatever its folder is called
 
     @property
     @abstractmethod

@@ -22,6 +22,7 @@ from hofsteer.errors import ModelError, SoftPromptError, did_you_mean
 from hofsteer.files import hash_bytes
 from hofsteer.instruments import Administration
 from hofsteer.instruments.base import Floats
+from hofsteer.respondent import mini
 from hofsteer.respondent.base import ReadOut, Respondent, Responses, SoftPrompts, common_instrument, make_responses
 from hofsteer.respondent.render import Read, Rendered, render
 
@@ -39,6 +40,10 @@ class HFRespondent(Respondent):
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.settings = settings
+        known = mini.card()
+        same_size = model.num_parameters() == known["parameters"]  # spares large models the hash
+        self.simulated = same_size and self.fingerprint == known["weights_sha256"]
+        self._said: set[str] = set()
         self.positions_per_pass = POSITIONS_PER_PASS.get(self.device.type, POSITIONS_PER_PASS["cpu"])
         self._rendered: dict[Administration, Rendered] = {}
         self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
@@ -71,9 +76,7 @@ class HFRespondent(Respondent):
             model = model.to(device)
         except Exception as error:  # torch, tokenizers and safetensors raise their own, bare Exceptions included
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ModelError(
-                f"cannot load model {settings.id!r}{did_you_mean(settings.id, BUNDLED)}: {reason}"
-            ) from error
+            raise ModelError(f"cannot load model {settings.id!r}: {reason}") from error
         return cls(model, tokenizer, settings)
 
     @property
@@ -134,7 +137,8 @@ class HFRespondent(Respondent):
 
     def use_rendered(self, administration: Administration, rendered: Rendered) -> None:
         """Put an administration with these token ids from now on, for example those stored in a run."""
-        for note in rendered.notes:
+        for note in sorted(set(rendered.notes) - self._said):
+            self._said.add(note)
             log.warning("%s: %s", self.settings.id, note)
         self._rendered[administration] = rendered
 
@@ -156,7 +160,8 @@ class HFRespondent(Respondent):
             raise SoftPromptError(
                 f"want soft prompts (candidates, tokens, {self.width}) for {self.settings.id}, got {soft_prompts.shape}"
             )
-        prompts = torch.tensor(soft_prompts, device=self.device, dtype=self.dtype)  # a copy: torch warns of read-only
+        own = np.array(soft_prompts, order="C")  # a copy: torch takes neither read-only nor reversed arrays
+        prompts = torch.from_numpy(own).to(self.device, self.dtype)
         log_probabilities = np.full((len(prompts), len(administrations), *option_mask.shape), -np.inf)
         for a, administration in enumerate(administrations):
             rendered = self.rendered(administration)
@@ -252,6 +257,7 @@ def _locate(model_id: str) -> Path | None:
         if not (path / "config.json").is_file():
             raise ModelError(f"want a model folder, but {model_id} has no config.json")
         return path
-    if path.exists() or path.is_absolute() or model_id.startswith((".", "~")) or model_id.count("/") > 1:
-        raise ModelError(f"want a hub id, a model folder or {BUNDLED[0]!r}, but there is no folder {model_id}")
+    if path.exists() or path.is_absolute() or model_id.startswith((".", "~")) or model_id.count("/") != 1:
+        hint = did_you_mean(model_id, BUNDLED)
+        raise ModelError(f"want a hub id (owner/name), a model folder or {BUNDLED[0]!r}, got {model_id!r}{hint}")
     return None

@@ -82,16 +82,25 @@ def prompt_text(messages: Sequence[Message], tokenizer: ChatTokenizer) -> tuple[
         return (tokenizer.bos_token or "") + "\n\n".join([*blocks, "Answer: "]), [
             "the tokenizer has no chat template: items are put as plain text that ends in 'Answer: '"
         ]
-    conversation = [message._asdict() for message in messages]
     try:
-        return tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True), []
+        text = _apply_template(messages, tokenizer)
     except Exception as error:  # templates raise jinja2's TemplateError; what else they raise is theirs
         if messages[0].role != "system":
             raise ModelError(f"the chat template cannot render a user message: {error}") from error
-        system, user, *others = messages
-        merged = [Message("user", f"{system.content}\n\n{user.content}"), *others]
-        text, notes = prompt_text(merged, tokenizer)
-        return text, [*notes, "the chat template refuses a system message: it stands at the head of the user message"]
+        verb = "refuses"
+    else:
+        if messages[0].role != "system" or messages[0].content.strip() in text:
+            return text, []
+        verb = "drops"
+    system, user, *others = messages
+    merged = [Message("user", f"{system.content}\n\n{user.content}"), *others]
+    text, notes = prompt_text(merged, tokenizer)
+    return text, [*notes, f"the chat template {verb} a system message: it stands at the head of the user message"]
+
+
+def _apply_template(messages: Sequence[Message], tokenizer: ChatTokenizer) -> str:
+    conversation = [message._asdict() for message in messages]
+    return str(tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True))
 
 
 def _option_tokens(prompt: str, labels: Sequence[str], tokenizer: ChatTokenizer) -> tuple[int, list[tuple[int, ...]]]:

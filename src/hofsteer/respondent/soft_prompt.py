@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hofsteer.errors import SoftPromptError
-from hofsteer.files import replace_bytes, replace_json
+from hofsteer.files import hash_bytes, replace_bytes, replace_json
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -25,6 +25,10 @@ class SoftPrompt:
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or not self.values.size or not np.isfinite(self.values).all():
             raise SoftPromptError(f"want finite rows (tokens, width), got an array of shape {self.values.shape}")
+
+    def identity(self) -> dict[str, str | None]:
+        """Return the model that it was found for and the SHA-256 of its values, little-endian float32 row by row."""
+        return {"base_model": self.base_model, "sha256": hash_bytes(self.values.astype("<f4").tobytes())}
 
     def save(self, folder: Path) -> None:
         """Write the adapter's two files into `folder`, which is made if needed."""

@@ -42,12 +42,13 @@ def index_loss(scores: Floats, target: Floats) -> Floats:
     return np.asarray(np.abs(scores[..., available] - target[available]).mean(axis=-1))
 
 
-def mean_country(dimensions: Sequence[str]) -> Floats:
-    """Return the mean scores (M,) over the countries with all of them, the target's included; NaN if unknown.
+def mean_country(dimensions: Sequence[str], leaving_out: Target | None = None) -> Floats:
+    """Return the mean scores (M,) over the countries with all of them, without the one left out; NaN if unknown.
 
     These are `complete_countries()`, or `all_coordinates()` for the dimensions of the map.
     """
-    return np.asarray(_table(_countries(dimensions), dimensions).mean(axis=0))
+    countries = _countries(dimensions) if leaving_out is None else _others(leaving_out, dimensions)
+    return np.asarray(_table(countries, dimensions).mean(axis=0))
 
 
 def nearest(target: Target, dimensions: Sequence[str]) -> tuple[Target, float]:
@@ -59,8 +60,7 @@ def nearest(target: Target, dimensions: Sequence[str]) -> tuple[Target, float]:
     Raises:
         TargetError: the target has no score on any of `dimensions`.
     """
-    code = target.code.partition("@")[0]
-    others = tuple(country for country in _countries(dimensions) if country.code.partition("@")[0] != code)
+    others = _others(target, dimensions)
     losses = index_loss(_table(others, dimensions), target.vector(dimensions))
     best = int(losses.argmin())
     return others[best], float(losses[best])
@@ -68,6 +68,11 @@ def nearest(target: Target, dimensions: Sequence[str]) -> tuple[Target, float]:
 
 def _countries(dimensions: Sequence[str]) -> tuple[Target, ...]:
     return all_coordinates() if set(dimensions) & set(COORDINATES) else complete_countries()
+
+
+def _others(target: Target, dimensions: Sequence[str]) -> tuple[Target, ...]:
+    code = target.code.partition("@")[0]
+    return tuple(country for country in _countries(dimensions) if country.code.partition("@")[0] != code)
 
 
 def _table(targets: Sequence[Target], dimensions: Sequence[str]) -> Floats:

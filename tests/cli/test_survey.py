@@ -1,0 +1,231 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from hofsteer import SoftPrompt, load_target
+from hofsteer.instruments import Administration
+
+KEYS = [
+    *("schema", "model", "instrument", "constants", "administrations"),
+    *("soft_prompt", "scores", "items", "target", "loss"),
+]
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    values = np.random.default_rng([2, 1]).normal(0.0, 0.2, size=(3, 32)).astype(np.float32)
+    SoftPrompt(values, "tiny-llama").save(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def test_json(hofsteer, tiny_folder, vsm13):
+    result = hofsteer("survey", "--model", tiny_folder, "--json")
+    assert result.code == 0
+    table = result.json()
+    assert list(table) == KEYS
+    assert (table["schema"], table["model"], table["instrument"]) == (1, str(tiny_folder), "vsm13-own")
+    assert (table["constants"], table["target"], table["loss"]) == ("midpoint", None, None)
+    assert list(table["scores"]) == list(vsm13.dimension_ids)
+    assert list(table["items"]) == list(vsm13.item_ids)
+    for item in table["items"].values():
+        assert list(item) == ["mean", "probabilities", "valid_mass"]
+        assert sum(item["probabilities"]) == pytest.approx(1)
+        assert item["mean"] == pytest.approx(np.dot(item["probabilities"], [1, 2, 3, 4, 5]))
+        assert 0 < item["valid_mass"] <= 1
+    means = np.array([item["mean"] for item in table["items"].values()])
+    assert list(table["scores"].values()) == pytest.approx(vsm13.score_means(means) + 50)
+
+
+def test_warnings_go_to_stderr_also_with_json(hofsteer, tiny_folder):
+    result = hofsteer("survey", "--model", tiny_folder, "--json")
+    result.json()
+    assert result.err.startswith("warning: valid mass 0.0")  # random weights give the options next to nothing
+    assert result.err.count("\n") == 1
+
+
+def test_loss_is_the_distance_to_the_target(hofsteer, tiny_folder, vsm13):
+    table = hofsteer("survey", "--model", tiny_folder, "--target", "jpn", "--json").json()
+    assert table["target"] == "JPN"
+    scores = np.array(list(table["scores"].values()))
+    loss = np.abs(scores - load_target("JPN").vector(vsm13.dimension_ids)).mean()
+    assert table["loss"] == pytest.approx(loss)
+
+
+def test_without_constants_there_is_no_loss(hofsteer, tiny_folder):
+    arguments = ("survey", "--model", tiny_folder, "--target", "JPN")
+    plain, table = hofsteer(*arguments, "--json").json(), hofsteer(*arguments, "--constants", "none", "--json").json()
+    assert (table["constants"], table["loss"]) == ("none", None)
+    assert list(table["scores"].values()) == pytest.approx([score - 50 for score in plain["scores"].values()])
+    assert "no loss: without constants" in hofsteer(*arguments, "--constants", "none").out
+
+
+def answers(tiny, vsm13, soft_prompt=None, **form):
+    """What the library says, to hold the command line against."""
+    return tiny.respond([Administration(vsm13, **form)], soft_prompt).probabilities[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "form"),
+    [
+        ((), {}),
+        (("--as", "JPN"), {"system": "You live in Japan."}),
+        (("--as", "usa"), {"system": "You live in the United States."}),
+        (("--system", "You are old."), {"system": "You are old."}),
+        (("--wording", "1"), {"wording": 1}),
+        (("--order", "reversed"), {"order": "reversed"}),
+        (("--instrument", "vsm13-cat"), {}),
+    ],
+)
+def test_options_reach_the_model(options, form, hofsteer, tiny, tiny_folder, vsm13):
+    items = hofsteer("survey", "--model", tiny_folder, *options, "--json").json()["items"]
+    found = np.array([item["probabilities"] for item in items.values()])
+    np.testing.assert_allclose(found, answers(tiny, vsm13, **form), rtol=1e-4)
+    if form:
+        assert not np.allclose(found, answers(tiny, vsm13), rtol=1e-2)
+
+
+def test_persona_names_the_target(hofsteer, tiny_folder):
+    assert hofsteer("survey", "--model", tiny_folder, "--as", "Japan", "--json").json()["target"] == "JPN"
+    table = hofsteer("survey", "--model", tiny_folder, "--as", "Japan", "--target", "USA", "--json").json()
+    assert table["target"] == "USA"
+
+
+def test_soft_prompt_is_used(hofsteer, tiny, tiny_folder, adapter, vsm13):
+    items = hofsteer("survey", "--model", tiny_folder, "--prompt", adapter, "--json").json()["items"]
+    found = np.array([item["probabilities"] for item in items.values()])
+    prompt = SoftPrompt.load(adapter).values[None]
+    np.testing.assert_allclose(found, answers(tiny, vsm13, prompt), rtol=1e-4)
+    assert not np.allclose(found, answers(tiny, vsm13), rtol=1e-2)
+
+
+def test_table_for_people(hofsteer, tiny_folder):
+    result = hofsteer("survey", "--model", tiny_folder, "--target", "JPN")
+    assert result.code == 0
+    for words in ("PDI Power distance", "IVR Indulgence", "Japan", "95.0", "(constants: midpoint)", "valid mass 0.0"):
+        assert words in result.out
+    said = " ".join(result.out.split())
+    assert "two samples of 50 from one country differ by 11 points" in said
+    assert f"{tiny_folder}, no system text, wording 0, options listed" in said
+    assert "mean over PDI, IDV, MAS, UAI, LTO, IVR" in said
+    assert "simulated respondent" not in said
+    assert "Only differences between samples asked alike have meaning" in result.out
+    assert "warning: valid mass" in result.err
+    assert "warning" not in result.out
+
+
+def test_estimates_and_gaps_are_said(hofsteer, tiny_folder):
+    said = " ".join(hofsteer("survey", "--model", tiny_folder, "--target", "SAU").out.split())
+    assert "95.0*" in said
+    assert "36.0*" not in said
+    assert "* estimate of its source" in said
+    said = " ".join(hofsteer("survey", "--model", tiny_folder, "--as", "SAU@hofstede-2015").out.split())
+    assert "mean over LTO, IVR" in said
+    assert "system text 'You live in Saudi Arabia.'" in said
+
+
+def test_instrument_with_its_own_zero(hofsteer, tiny_folder):
+    survey = ("survey", "--model", tiny_folder, "--instrument", "ivs10")
+    said = " ".join(hofsteer(*survey, "--target", "JPN").out.split())
+    assert "ivs10 (constants: none)" in said
+    assert "points, mean over SSE, TSR" in said
+    assert "vary as the instrument says of each item, two samples of 50 from one country differ by 0.2 points" in said
+    assert "moves with the constants" not in said
+    untested = hofsteer(*survey, "--as", "SAU")
+    assert (untested.code, "loss" in untested.out) == (0, False)
+    assert "no distance to a target: Saudi Arabia is not testable on the map of tao2024" in untested.err
+
+
+def test_blank_system_text(hofsteer, tiny_folder):
+    result = hofsteer("survey", "--model", tiny_folder, "--system", " ")
+    assert (result.code, result.out) == (2, "")
+    assert "--system wants a text, got a blank one" in result.err
+
+
+def test_model_folder_with_a_name_like_markup(hofsteer, tiny_folder, tmp_path):
+    # such a name was once a traceback
+    model = shutil.copytree(tiny_folder, tmp_path / "a[/b]:cat:")
+    result = hofsteer("survey", "--model", model)
+    assert result.code == 0
+    assert "[/b]:cat:" in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--as", "Jpan"), "want the code or name of a country or region, got 'Jpan'; did you mean 'Japan'?"),
+        (("--target", "Jpan"), "want the code or name of a country or region, got 'Jpan'; did you mean 'Japan'?"),
+        (("--as", "JPN", "--system", "Hello."), "--as and --system both say what the system text is; keep one"),
+        (("--instrument", "vsm14"), "unknown instrument 'vsm14'; did you mean 'vsm13'? (there are "),
+        (("--instrument", "broken.toml"), "broken.toml is not a TOML file: "),
+        (
+            ("--constants", "midpiont"),
+            "want constants of kind midpoint, none, got 'midpiont'; did you mean 'midpoint'?",
+        ),
+        (("--wording", "9"), "vsm13-own has wordings 0 to "),
+        (("--wording", "-1"), "vsm13-own has wordings 0 to "),
+        (("--order", "sideways"), "want order listed or reversed, got 'sideways'"),
+        (("--dtype", "float12"), "dtype wants 'float32', 'bfloat16' or 'float16', got 'float12'"),
+        (("--model", "./nowhere"), "want a hub id (owner/name), a model folder or 'mini', got './nowhere'"),
+        (("--model", "."), "want a model folder, but . has no config.json"),
+        (("--prompt", "nowhere"), "want a run or a PEFT adapter, but nowhere has no adapter_config.json"),
+    ],
+)
+def test_refused_before_a_model_is_loaded(arguments, message, refused, tmp_path, monkeypatch):
+    from hofsteer.respondent.hf import HFRespondent
+
+    (tmp_path / "cwd" / "broken.toml").write_text("items = [", encoding="utf-8")
+    monkeypatch.setattr(HFRespondent, "__init__", lambda *a, **k: pytest.fail("a model was loaded"))
+    for extra in ([], ["--json"]):
+        assert refused("survey", *arguments, *extra).startswith(message)
+
+
+def test_device_that_is_none(refused, tiny_folder):
+    message = refused("survey", "--model", tiny_folder, "--device", "nonsense")
+    assert message.startswith(f"cannot load model '{tiny_folder}': ")
+    assert "nonsense" in message
+
+
+def test_adapter_of_another_width(refused, tiny_folder, tmp_path):
+    SoftPrompt(np.zeros((2, 31), dtype=np.float32)).save(tmp_path / "adapter")
+    message = refused("survey", "--model", tiny_folder, "--prompt", tmp_path / "adapter")
+    assert message == f"want soft prompts (candidates, tokens, 32) for {tiny_folder}, got (1, 2, 31)"
+
+
+def test_broken_adapter(refused, tiny_folder, adapter):
+    (adapter / "adapter_model.safetensors").write_bytes(b"no tensors")
+    message = refused("survey", "--model", tiny_folder, "--prompt", adapter)
+    assert message.startswith(f"the adapter in {adapter} cannot be read: ")
+
+
+def test_model_that_gives_the_options_no_mass(refused, silent):
+    for extra in ([], ["--json"]):
+        message = refused("survey", "--model", silent, *extra)
+        assert message.startswith(f"{silent}: the model gives no probability to the answer options (")
+
+
+def test_folder_that_holds_no_model(refused, folder):
+    (folder / "model.safetensors").unlink()
+    assert refused("survey", "--model", folder).startswith(f"cannot load model '{folder}': ")
+
+
+def test_tokenizer_without_a_chat_template(hofsteer, folder, caplog):
+    (folder / "chat_template.jinja").unlink()
+    result = hofsteer("survey", "--model", folder, "--json")
+    assert list(result.json()) == KEYS
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"{folder}: the tokenizer has no chat template: items are put as plain text that ends in 'Answer: '"
+    )
+
+
+@pytest.mark.slow
+def test_tokenizer_without_a_chat_template_in_a_process_of_its_own(process, folder):
+    (folder / "chat_template.jinja").unlink()
+    result = process("survey", "--model", folder, "--json")
+    assert result.code == 0
+    assert list(result.json()) == KEYS
+    template, mass = result.err.splitlines()
+    assert template.startswith("WARNING: ")
+    assert "the tokenizer has no chat template" in template
+    assert mass.startswith("warning: valid mass")

@@ -1,0 +1,67 @@
+import pytest
+
+from hofsteer.report import MINI_STATEMENT, NOT_CONCLUDED, outcome, statement
+
+
+def test_statement_names_model_instrument_target_and_source(evaluate):
+    text = statement("some/Model-8B", evaluate("USA"), "vsm13-own")
+    assert text.startswith(
+        "This adapter was searched so that the scores of some/Model-8B on vsm13-own items match the published average "
+        "of the United States [hofstede-2015; n not recorded]."
+    )
+
+
+def test_statement_names_estimates_and_every_source(evaluate):
+    assert (
+        "Saudi Arabia [hofstede-insights-2021-04, hofstede-2015, PDI, IDV, MAS, UAI estimated; n not recorded]"
+        in statement("m", evaluate("SAU"), "vsm13-own")
+    )
+
+
+def test_statement_of_one_source(evaluate):
+    text = statement("m", evaluate("SAU@arab-2021-05"), "vsm13-own")
+    assert "Saudi Arabia [arab-2021-05; n not recorded]" in text
+
+
+def test_outcome_that_beats_its_yardsticks(evaluate):
+    assert outcome(evaluate()) == (
+        "On the fitted forms the steered model's scores lie 4.0 points from the target (the model alone 30.2, under a "
+        "persona 20.5, the mean of the other countries 16.0). It is nearer to the target than these three."
+    )
+
+
+def test_outcome_that_does_not(evaluate):
+    text = outcome(evaluate(aligned=18.0))
+    assert text.endswith("It is no nearer to the target than: mean country.")
+    assert outcome(evaluate(aligned=20.5)).endswith("than: persona, mean country.")
+    assert "nearer to the target than these three" not in statement("m", evaluate(aligned=18.0), "vsm13-own")
+
+
+def test_outcome_says_which_dimensions_were_compared(evaluate):
+    text = outcome(evaluate("SAU@hofstede-2015"))
+    assert "points from the target over 2 of 6 dimensions" in text
+    assert "PDI, IDV, MAS, UAI: no published score" in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "not a person from there nor that country's culture",
+        "most variation in cultural values lies within countries",
+        "not for predicting, profiling or judging people",
+        "does not replace respondents",
+        "nobody's voice",
+        "Tested: the fitted forms of one survey.",
+        "Not shown: other wordings, other instruments, behaviour",
+    ],
+)
+def test_what_is_said_of_limits(words, evaluate):
+    assert words in statement("m", evaluate(), "vsm13-own")
+
+
+def test_no_word_says_more_than_was_shown(evaluate):
+    said = " ".join([statement("m", evaluate(), "vsm13-own"), NOT_CONCLUDED, MINI_STATEMENT]).lower()
+    for word in ("culturally aligned", "authentic", "speaks like"):
+        assert word not in said
+    assert "proves little" in said
+    assert "simulated respondent" in said

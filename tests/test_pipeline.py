@@ -1,0 +1,518 @@
+import errno
+import json
+import logging
+import os
+import platform
+import re
+import shutil
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hofsteer
+from hofsteer import ScriptedRespondent, SoftPrompt, align, load_target, resume
+from hofsteer.alignment.run import RunFolder
+from hofsteer.config import RunConfig, resolve
+from hofsteer.errors import ConfigError, ModelError, RunError, SoftPromptError, TargetError
+from hofsteer.instruments import Administration
+from hofsteer.pipeline import check_settings, default_folder
+from hofsteer.respondent.base import Respondent
+from hofsteer.world import make_world
+
+PERSONA = "You live in Japan."
+QUICK = {"search.budget": 120, "search.population_size": 8, "space.tokens": 2}
+SAME_BYTES = ("history.jsonl", "soft_prompt/adapter_model.safetensors", "soft_prompt/adapter_config.json")
+
+
+@pytest.fixture(scope="session")
+def world(vsm13):
+    profiles = {code: load_target(code).vector(vsm13.dimension_ids) for code in ("USA", "JPN")}
+    return make_world(vsm13, profiles, seed=1)
+
+
+@pytest.fixture(scope="session")
+def respondent(world):
+    """Answers like the United States, and under the persona like Japan."""
+    return ScriptedRespondent(world.answers("USA"), {PERSONA: world.answers("JPN")}, valid_mass=0.97)
+
+
+@pytest.fixture(scope="session")
+def straight(respondent, tmp_path_factory):
+    """A run that nothing interrupted. Only for looking at."""
+    return align(respondent, "JPN", out=tmp_path_factory.mktemp("runs") / "straight", settings=QUICK)
+
+
+@pytest.fixture
+def copied(straight, tmp_path):
+    """The folder of a finished run, to do with as one likes."""
+    return shutil.copytree(straight.path, tmp_path / "copied")
+
+
+@pytest.fixture(autouse=True)
+def _fast_disk(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+def stop_after(generation, error=KeyboardInterrupt):
+    def watch(record):
+        if record.generation == generation:
+            raise error
+
+    return watch
+
+
+def contents(path):
+    return {p.relative_to(path).as_posix(): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
+
+
+def message_of(kind, call, *args, **kwargs):
+    with pytest.raises(kind) as caught:
+        call(*args, **kwargs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def without(table, *keys):
+    return {key: value for key, value in table.items() if key not in keys}
+
+
+class Named(ScriptedRespondent):
+    """A scripted respondent with weights to tell it by."""
+
+    def __init__(self, answers, weights="a", **options):
+        super().__init__(answers, **options)
+        self.weights = weights
+
+    def identity(self):
+        return {"weights_sha256": self.weights}
+
+
+# --- a whole run
+
+
+def test_search_finds_less_loss_than_the_model_started_with(straight):
+    loss = straight.to_json()["loss"]
+    assert loss["aligned"] < loss["naive"] / 2
+    assert loss["persona"] == pytest.approx(0, abs=1e-6)
+    assert loss["flat"] == pytest.approx(np.abs(np.array([54, 46, 95, 92, 88, 42]) - 50).mean())
+    assert straight.evaluations == 120
+    assert straight.seconds == straight.folder.seconds()
+
+
+def test_json_of_a_run(straight):
+    result = straight.to_json()
+    assert list(result) == [
+        "schema", "run", "target", "evaluations", "seconds", "loss", "skill", "scores", "valid_mass", "nearest",
+        "noise_floor",
+    ]  # fmt: skip
+    assert (result["schema"], result["target"], result["run"]) == (1, "JPN", str(straight.path))
+    assert list(result["loss"]) == ["naive", "persona", "flat", "mean_country", "aligned"]
+    assert result["skill"] == pytest.approx(1 - result["loss"]["aligned"] / result["loss"]["mean_country"])
+    assert result["valid_mass"] == pytest.approx(0.97)
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_files_of_a_run(straight):
+    assert sorted(contents(straight.path)) == [
+        "checkpoint-14.safetensors",
+        "checkpoint-15.safetensors",
+        "config.toml",
+        "convergence.svg",
+        "evaluation.json",
+        "history.jsonl",
+        "provenance.json",
+        "rendered.json",
+        "report.html",
+        "soft_prompt/README.md",
+        "soft_prompt/adapter_config.json",
+        "soft_prompt/adapter_model.safetensors",
+        "state.json",
+        "timing.jsonl",
+    ]
+    for path in straight.path.glob("*.json"):
+        if path.name != "state.json":  # which has a format instead, like config.toml
+            assert json.loads(path.read_text(encoding="utf-8"))["schema"] == 1
+
+
+def test_final_numbers_are_those_of_the_adapter_on_disk(straight, respondent, vsm13):
+    prompt = SoftPrompt.load(straight.path / "soft_prompt")
+    assert (prompt.values.shape, prompt.values.dtype, prompt.base_model) == ((2, 24), np.float32, "scripted")
+    answers = respondent.respond([Administration(vsm13)], prompt.values[None]).probabilities[0, 0]
+    scores = vsm13.score(answers) + 50
+    saved = json.loads((straight.path / "evaluation.json").read_text(encoding="utf-8"))
+    assert saved == {"schema": 1, **straight.evaluation.to_json()}
+    aligned = saved["rows"]["aligned"]
+    assert list(aligned["scores"].values()) == scores.tolist()
+    loss = np.abs(scores - load_target("JPN").vector(vsm13.dimension_ids))
+    assert aligned["loss"] == pytest.approx(loss.mean(), rel=1e-12)
+    assert aligned["loss_sum"] == pytest.approx(loss.sum(), rel=1e-12)
+
+
+def test_final_numbers_are_read_from_disk_and_not_remembered(respondent, tmp_path, monkeypatch):
+    save = SoftPrompt.save
+    monkeypatch.setattr(SoftPrompt, "save", lambda self, folder: save(SoftPrompt(self.values * 0), folder))
+    loss = align(respondent, "JPN", out=tmp_path / "run", settings=QUICK).to_json()["loss"]
+    assert loss["aligned"] == loss["naive"]
+
+
+def test_final_loss_is_the_best_of_the_search(straight):
+    last = straight.folder.history()[-1]
+    assert straight.to_json()["loss"]["aligned"] == pytest.approx(last.best, abs=1e-9)
+    assert straight.to_json()["scores"] == pytest.approx(last.scores, abs=1e-9)
+
+
+def test_several_forms_are_fitted_together(respondent, tmp_path):
+    forms = {"wordings": [0, 1], "orders": ["listed", "reversed"]}
+    asked = []
+
+    class Counting(ScriptedRespondent):
+        def respond(self, administrations, soft_prompts=None, read_out="expected"):
+            asked.append([(a.wording, a.order) for a in administrations])
+            return super().respond(administrations, soft_prompts, read_out)
+
+    align(Counting(respondent.answers), "JPN", out=tmp_path / "run", settings={**QUICK, **forms})
+    assert all(a == [(0, "listed"), (0, "reversed"), (1, "listed"), (1, "reversed")] for a in asked)
+
+
+def test_settings_of_a_run_are_recorded(respondent, tmp_path):
+    run = align(respondent, "jpn", preset="masoud2025", out=tmp_path / "run", settings={"search.budget": 40})
+    config = run.folder.config()
+    assert config == run.config
+    assert (config.target, config.preset, config.model.id) == ("JPN", "masoud2025", "scripted")
+    assert (config.space.tokens, config.search.budget) == (20, 40)
+    assert run.soft_prompt.values.shape == (20, 24)
+
+
+def test_target_object(respondent, tmp_path):
+    run = align(respondent, load_target("SAU@arab-2021-05"), out=tmp_path / "run", settings=QUICK)
+    assert run.to_json()["target"] == "SAU@arab-2021-05"
+
+
+def test_target_object_with_other_scores_than_its_code_is_refused(respondent, tmp_path):
+    # once the published scores were taken instead, without a word
+    mine = replace(load_target("JPN"), scores={"PDI": 10.0})
+    message = message_of(TargetError, align, respondent, mine, out=tmp_path / "run", settings=QUICK)
+    assert message == "want the published row of JPN, got a target of that code with other scores"
+    assert not (tmp_path / "run").exists()
+
+
+def test_default_folder(respondent, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = align(respondent, "JPN", settings=QUICK)
+    second = align(respondent, "JPN", settings=QUICK)
+    assert [str(run.path) for run in (first, second)] == ["runs/scripted-JPN-de-0", "runs/scripted-JPN-de-0-2"]
+    assert first.to_json()["loss"] == second.to_json()["loss"]
+
+
+@pytest.mark.parametrize(
+    ("model_id", "name"),
+    [
+        ("org/Some-8B", "Some-8B-JPN-masoud2025-3"),
+        (".", "here-JPN-masoud2025-3"),
+        ("../here/", "here-JPN-masoud2025-3"),
+    ],
+)
+def test_default_folder_is_named_after_the_model(model_id, name, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    config = resolve("masoud2025", flags={"target": "Japan", "model.id": model_id, "search.seed": 3})
+    assert str(default_folder(config)) == f"runs/{name}"
+
+
+# --- what is refused before anything is written
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "kind", "message"),
+    [
+        ("Jpan", {}, TargetError, "did you mean 'Japan'?"),
+        ("JPN", {"search.bugdet": 3}, ConfigError, "unknown setting 'search.bugdet'; did you mean 'search.budget'?"),
+        ("JPN", {"search.budget": 19}, ConfigError, "wants at least the 20 evaluations of one population, got 19"),
+        ("JPN", {"instrument": "vsm14"}, hofsteer.HofsteerError, "unknown instrument 'vsm14'; did you mean 'vsm13'?"),
+        ("JPN", {"constants": "none"}, ConfigError, "such as midpoint; got none"),
+        ("JPN", {"constants": "midpiont"}, TargetError, "did you mean 'midpoint'?"),
+        ("JPN", {"wordings": [7]}, hofsteer.HofsteerError, "wanted wording 7"),
+    ],
+)
+def test_bad_settings(target, settings, kind, message, respondent, tmp_path):
+    assert message in message_of(kind, align, respondent, target, out=tmp_path / "run", settings=settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_are_checked_without_a_model():
+    with pytest.raises(ConfigError, match="at least the 20 evaluations"):
+        check_settings(RunConfig(target="JPN", search={"budget": 10}))
+    with pytest.raises(TargetError):
+        check_settings(RunConfig(target="Jpan"))
+
+
+@pytest.mark.parametrize(
+    ("renamed", "target", "error", "want"),
+    [
+        ("IVR", "AND", ConfigError, "Andorra has no score on any dimension of vsm13-own"),
+        (
+            "PDI|IDV|MAS|UAI|LTO|IVR",
+            "JPN",
+            TargetError,
+            "vsm13-own has no published country scores: no target is testable on it",
+        ),
+    ],
+)
+def test_target_without_any_dimension_of_the_instrument(renamed, target, error, want, respondent, tmp_path):
+    text = (files("hofsteer.instruments") / "data" / "vsm13-own.toml").read_text(encoding="utf-8")
+    other = tmp_path / "other.toml"
+    other.write_text(re.sub(rf'^id = "({renamed})"', r'id = "X\1"', text, flags=re.M), encoding="utf-8")
+    settings = {**QUICK, "instrument": str(other)}
+    assert message_of(error, align, respondent, target, out=tmp_path / "run", settings=settings) == want
+
+
+def test_folder_of_another_run_is_refused_and_left_alone(straight, respondent):
+    before = contents(straight.path)
+    message = message_of(RunError, align, respondent, "JPN", out=straight.path, settings=QUICK)
+    assert message == f"{straight.path} already holds a run; resume it or choose another folder"
+    assert contents(straight.path) == before
+
+
+@pytest.mark.parametrize("silent", ["naive", "persona"])
+def test_model_that_gives_the_options_no_mass(silent, world, tmp_path):
+    # the persona is asked at the start too: a search whose end cannot be evaluated would be lost
+    class Silent(ScriptedRespondent):
+        def respond(self, administrations, soft_prompts=None, read_out="expected"):
+            self.valid_mass = 1e-12 if (administrations[0].system is None) == (silent == "naive") else 1.0
+            return super().respond(administrations, soft_prompts, read_out)
+
+    message = message_of(ModelError, align, Silent(world.answers("USA")), "JPN", out=tmp_path / "run", settings=QUICK)
+    assert message.startswith(f"no usable answers (scripted, {silent}): the model gives no probability to the answer")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_search_that_cannot_start_leaves_no_folder(world, tmp_path):
+    class OnlyWithout(ScriptedRespondent):
+        def respond(self, administrations, soft_prompts=None, read_out="expected"):
+            self.valid_mass = 1.0 if soft_prompts is None else 1e-12
+            return super().respond(administrations, soft_prompts, read_out)
+
+    respondent = OnlyWithout(world.answers("USA"))
+    message = message_of(RunError, align, respondent, "JPN", out=tmp_path / "run", settings=QUICK)
+    assert message.startswith("every candidate of the first generation failed; the first one: the model gives no prob")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_at_the_first_commit_leaves_no_folder(respondent, tmp_path, monkeypatch):
+    def full(descriptor):
+        if (tmp_path / "run").exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    message = message_of(RunError, align, respondent, "JPN", out=tmp_path / "run", settings=QUICK)
+    assert message.endswith("No space left on device; no generation was finished")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- resume
+
+
+def test_resume_of_a_finished_run_changes_nothing(copied, straight, respondent):
+    before = contents(copied)
+    again = resume(copied, respondent, watch=pytest.fail).to_json()
+    assert without(again, "run") == without(straight.to_json(), "run")
+    assert contents(copied) == before
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_interrupted_run_ends_with_the_same_bytes(seed, straight, respondent, tmp_path):
+    stops = sorted(np.random.default_rng([seed, 21]).choice(np.arange(1, 16), size=3, replace=False).tolist())
+    path = tmp_path / "interrupted"
+    with pytest.raises(KeyboardInterrupt):
+        align(respondent, "JPN", out=path, settings=QUICK, watch=stop_after(stops[0]))
+    for stop in stops[1:]:
+        with pytest.raises(KeyboardInterrupt):
+            resume(path, respondent, watch=stop_after(stop))
+        assert RunFolder.open(path).committed_generation() == stop
+    run = resume(path, respondent)
+    here, there = contents(path), contents(straight.path)
+    assert without(here, "timing.jsonl", "state.json") == without(there, "timing.jsonl", "state.json")
+    assert json.loads(here["state.json"]) == json.loads(there["state.json"])
+    assert without(run.to_json(), "run", "seconds") == without(straight.to_json(), "run", "seconds")
+
+
+def test_interrupt_before_the_first_commit_can_be_resumed(straight, respondent, tmp_path):
+    class Interrupted(ScriptedRespondent):
+        def respond(self, administrations, soft_prompts=None, read_out="expected"):
+            if soft_prompts is not None:
+                raise KeyboardInterrupt
+            return super().respond(administrations, soft_prompts, read_out)
+
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        align(Interrupted(respondent.answers, respondent.personas, 0.97), "JPN", out=path, settings=QUICK)
+    resume(path, respondent)
+    assert (path / "history.jsonl").read_bytes() == (straight.path / "history.jsonl").read_bytes()
+
+
+def test_error_after_a_commit_leaves_the_run(straight, respondent, tmp_path):
+    path = tmp_path / "run"
+    with pytest.raises(ZeroDivisionError):
+        align(respondent, "JPN", out=path, settings=QUICK, watch=stop_after(4, ZeroDivisionError))
+    resume(path, respondent)
+    for name in SAME_BYTES:
+        assert (path / name).read_bytes() == (straight.path / name).read_bytes()
+
+
+def test_full_disk_while_the_result_is_written(straight, respondent, tmp_path, monkeypatch):
+    path = tmp_path / "run"
+
+    def full(descriptor):
+        if (path / "soft_prompt").exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        message = message_of(RunError, align, respondent, "JPN", out=path, settings=QUICK)
+    assert message == (
+        f"cannot write to {path}: No space left on device; the run stands at generation 15, free some space and resume"
+    )
+    resume(path, respondent)
+    for name in (*SAME_BYTES, "evaluation.json", "report.html"):
+        assert (path / name).read_bytes() == (straight.path / name).read_bytes()
+
+
+def test_resume_with_other_weights_is_refused(world, tmp_path):
+    path = align(Named(world.answers("USA")), "JPN", out=tmp_path / "run", settings=QUICK).path
+    before = contents(path)
+    message = message_of(RunError, resume, path, Named(world.answers("USA"), weights="b"))
+    assert message.startswith(f"{path} cannot be resumed: its model was ")
+    assert message.endswith("and is now {'id': 'scripted', 'weights_sha256': 'b'}")
+    assert contents(path) == before
+
+
+def test_resume_with_a_changed_instrument_is_refused(respondent, tmp_path):
+    instrument = tmp_path / "mine.toml"
+    shutil.copy(str(files("hofsteer.instruments") / "data" / "vsm13-own.toml"), instrument)
+    path = align(respondent, "JPN", out=tmp_path / "run", settings={**QUICK, "instrument": str(instrument)}).path
+    resume(path, respondent)
+    with instrument.open("a", encoding="utf-8") as file:
+        file.write("# one more line\n")
+    message = message_of(RunError, resume, path, respondent)
+    assert message.startswith(f"{path} cannot be resumed: its instrument was ")
+
+
+@pytest.mark.parametrize("key", ["target", "constants", "rendered_sha256"])
+def test_resume_towards_something_else_is_refused(key, copied, respondent):
+    # a newer hofsteer may ship other scores: losses of before and after could not be compared
+    path = copied / "provenance.json"
+    provenance = json.loads(path.read_text(encoding="utf-8"))
+    match key:
+        case "target":
+            provenance["target"]["scores"]["PDI"] += 1
+        case "constants":
+            provenance["constants"]["values"][0] += 1
+        case _:
+            provenance[key] = "0" * 64
+    path.write_text(json.dumps(provenance), encoding="utf-8")
+    message = message_of(RunError, resume, copied, respondent)
+    assert message.startswith(f"{copied} cannot be resumed: its {key} was ")
+
+
+def test_resume_with_another_kind_of_respondent_is_refused(tiny, respondent, tmp_path):
+    path = align(tiny, "JPN", out=tmp_path / "run", settings={**QUICK, "search.budget": 8, "space.tokens": 1}).path
+    message = message_of(RunError, resume, path, respondent)
+    assert message.startswith(f"{path} cannot be resumed: its model was ")
+
+
+def test_resume_under_other_conditions_says_so(copied, respondent, caplog):
+    resume(copied, respondent)
+    assert caplog.records == []
+    path = copied / "state.json"
+    state = json.loads(path.read_text(encoding="utf-8"))
+    state["environment"]["threads"] = 99
+    path.write_text(json.dumps(state), encoding="utf-8")
+    with caplog.at_level(logging.WARNING):
+        resume(copied, respondent)
+    (record,) = caplog.records
+    assert "threads was 99 and is now" in record.getMessage()
+    assert "may differ in the last digits" in record.getMessage()
+
+
+def test_resume_of_what_is_no_run(tmp_path, respondent):
+    message = message_of(RunError, resume, tmp_path / "none", respondent)
+    assert message == f"want a run folder, but {tmp_path / 'none'} has no config.toml"
+
+
+# --- with a language model
+
+
+@pytest.fixture
+def folder(tiny_folder, tmp_path):
+    return shutil.copytree(tiny_folder, tmp_path / "tiny-llama")
+
+
+SMALL = {"search.budget": 16, "search.population_size": 4, "space.tokens": 2}
+
+
+def test_run_of_a_language_model(folder, tmp_path):
+    path = tmp_path / "run"
+    run = align(Respondent.from_pretrained(str(folder)), "JPN", out=path, settings=SMALL)
+    assert run.to_json()["loss"]["aligned"] == pytest.approx(run.folder.history()[-1].best, abs=1e-3)
+    provenance = json.loads((path / "provenance.json").read_text(encoding="utf-8"))
+    assert provenance["model"]["id"] == "tiny-llama"
+    assert len(provenance["model"]["weights_sha256"]) == 64
+    assert provenance["versions"]["hofsteer"] == hofsteer.__version__
+    assert None not in provenance["versions"].values()
+    names = (platform.node(), os.environ.get("USER", ""), str(Path.home()))
+    private = [str(tmp_path), "/tmp/", *(name for name in names if len(name) > 5)]  # `root` is part of many words
+    for name in ("provenance.json", "state.json", "soft_prompt/adapter_config.json", "soft_prompt/README.md"):
+        text = (path / name).read_text(encoding="utf-8")
+        assert [secret for secret in private if secret in text] == []
+        assert re.findall(r'"/[^"]*"', text) == []
+    for name in ("report.html", "evaluation.json"):
+        assert str(tmp_path) not in (path / name).read_text(encoding="utf-8")
+
+
+def test_rendered_tokens_are_used_again_on_resume(folder, tmp_path):
+    # some chat templates print today's date: tomorrow's run must ask what was asked today
+    straight = align(Respondent.from_pretrained(str(folder)), "JPN", out=tmp_path / "straight", settings=SMALL)
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        align(Respondent.from_pretrained(str(folder)), "JPN", out=path, settings=SMALL, watch=stop_after(2))
+    template = folder / "chat_template.jinja"
+    template.write_text("<bos>Tuesday " + template.read_text(encoding="utf-8").removeprefix("<bos>"), encoding="utf-8")
+    assert Respondent.from_pretrained(str(folder)).tokenizer.chat_template.startswith("<bos>Tuesday")
+    run = resume(path)  # loads the model by itself
+    for name in (*SAME_BYTES, "rendered.json", "evaluation.json"):
+        assert (path / name).read_bytes() == (straight.path / name).read_bytes()
+    assert run.to_json()["loss"] == straight.to_json()["loss"]
+
+
+def test_resume_with_changed_weights_is_refused(folder, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    path = align(Respondent.from_pretrained(str(folder)), "JPN", out=tmp_path / "run", settings=SMALL).path
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"] = weights["model.norm.weight"] * np.float32(1.001)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    message = message_of(RunError, resume, path)
+    assert message.startswith(f"{path} cannot be resumed: its model was ")
+
+
+def test_adapter_of_another_width_is_refused(tiny, respondent, vsm13, straight):
+    with pytest.raises(SoftPromptError, match=r"want soft prompts \(candidates, tokens, 32\)"):
+        tiny.respond([Administration(vsm13)], straight.soft_prompt.values[None])
+
+
+def test_a_run_in_use_is_left_alone(neutral_answers, tmp_path):
+    respondent = ScriptedRespondent(neutral_answers)
+    run = hofsteer.align(respondent, "JPN", out=tmp_path / "run", settings={"search.budget": 40})
+    before = {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()}
+    with run.folder.locked(), pytest.raises(RunError, match="is in use by another process"):
+        hofsteer.resume(run.path, respondent)
+    assert {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()} == before
+
+
+def test_model_settings_belong_to_the_respondent(neutral_answers, tmp_path):
+    settings = {"model.dtype": "float16"}
+    with pytest.raises(ConfigError, match=r"model\.dtype is a setting of the respondent"):
+        hofsteer.align(ScriptedRespondent(neutral_answers), "JPN", out=tmp_path / "run", settings=settings)
