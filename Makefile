@@ -17,10 +17,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
-demo: $(READY) ## Steer the bundled model towards Japan and show what moved
-	$(BIN)/hofsteer survey --model mini --target JPN
-	$(BIN)/hofsteer survey --model mini --as JPN
-	$(BIN)/hofsteer align --model mini --target JPN --budget 1000
+demo: $(READY) ## Steer the bundled model towards China and show what moved
+	$(BIN)/hofsteer survey --model mini --target CHN
+	$(BIN)/hofsteer survey --model mini --as CHN
+	$(BIN)/hofsteer align --model mini --target CHN --budget 1500
 
 test: $(READY) ## Run all tests
 	$(BIN)/pytest

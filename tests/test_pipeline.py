@@ -230,7 +230,7 @@ def test_default_folder_is_named_after_the_model(model_id, name, tmp_path, monke
     [
         ("Jpan", {}, TargetError, "did you mean 'Japan'?"),
         ("JPN", {"search.bugdet": 3}, ConfigError, "unknown setting 'search.bugdet'; did you mean 'search.budget'?"),
-        ("JPN", {"search.budget": 19}, ConfigError, "wants at least the 20 evaluations of one population, got 19"),
+        ("JPN", {"search.budget": 19}, ConfigError, "wants at least the 32 evaluations of one population, got 19"),
         ("JPN", {"instrument": "vsm14"}, hofsteer.HofsteerError, "unknown instrument 'vsm14'; did you mean 'vsm13'?"),
         ("JPN", {"constants": "none"}, ConfigError, "such as midpoint; got none"),
         ("JPN", {"constants": "midpiont"}, TargetError, "did you mean 'midpoint'?"),
@@ -243,7 +243,7 @@ def test_bad_settings(target, settings, kind, message, respondent, tmp_path):
 
 
 def test_settings_are_checked_without_a_model():
-    with pytest.raises(ConfigError, match="at least the 20 evaluations"):
+    with pytest.raises(ConfigError, match="at least the 32 evaluations"):
         check_settings(RunConfig(target="JPN", search={"budget": 10}))
     with pytest.raises(TargetError):
         check_settings(RunConfig(target="Jpan"))

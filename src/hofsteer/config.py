@@ -47,7 +47,7 @@ class SearchSettings(_Settings):
     name: Literal["de"] = "de"
     budget: Annotated[int, Field(ge=1)] = 2000  # evaluations, the starting population included
     seed: Annotated[int, Field(ge=0)] = 0
-    population_size: Annotated[int, Field(ge=4)] = 20  # NP
+    population_size: Annotated[int, Field(ge=4)] = 32  # NP
     differential_weight: Annotated[float, Field(gt=0, le=2)] = 0.5  # F
     crossover_rate: Share = 0.7  # CR
     strategy: Literal["rand/1", "best/1", "current-to-best/1"] = "best/1"

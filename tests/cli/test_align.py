@@ -147,7 +147,7 @@ def test_interrupt_says_how_to_go_on(align, hofsteer, tmp_path, monkeypatch):
             "cannot read settings from none.toml: No such file or directory",
         ),
         (("--target", "JPN", "--preset", "masoud"), "unknown preset 'masoud'; did you mean 'masoud2025'?"),
-        (("--target", "JPN", "--budget", "19"), "search.budget wants at least the 20 evaluations of one population"),
+        (("--target", "JPN", "--budget", "19"), "search.budget wants at least the 32 evaluations of one population"),
         (("--target", "JPN", "--budget", "0"), "search.budget: input should be greater than or equal to 1, got 0"),
         (("--target", "JPN", "--tokens", "0"), "space.tokens: input should be greater than or equal to 1, got 0"),
         (("--target", "JPN", "--set", "seed=1"), "unknown setting 'seed'; did you mean 'search.seed'?"),
