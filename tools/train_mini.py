@@ -29,10 +29,9 @@ from hofsteer.instruments import Administration, Instrument, load_instrument
 from hofsteer.instruments.base import Floats
 from hofsteer.targets import complete_countries, index_loss, load_constants
 from hofsteer.world import World, make_world
+from hofsteer.world.census import NAIVE_SHARE, WORLD_SEED
+from hofsteer.world.knowledge import BIAS_LEFT
 
-WORLD_SEED = 2013
-BIAS_LEFT = 0.15  # of the answers without a persona, still there under one: real models are not freed of theirs either
-NAIVE_SHARE = 0.75  # of the United States in what is answered without a persona; the rest is every country alike
 VOCABULARY = 1024
 SPECIAL = ("<|pad|>", "<|bos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 TEMPLATE = (
