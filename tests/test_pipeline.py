@@ -15,7 +15,7 @@ import pytest
 import hofsteer
 from hofsteer import ScriptedRespondent, SoftPrompt, align, load_target, resume
 from hofsteer.alignment.run import RunFolder
-from hofsteer.config import RunConfig, resolve
+from hofsteer.config import EXPECTED, RunConfig, resolve
 from hofsteer.errors import ConfigError, ModelError, RunError, SoftPromptError, TargetError
 from hofsteer.instruments import Administration
 from hofsteer.pipeline import check_settings, default_folder
@@ -169,7 +169,7 @@ def test_several_forms_are_fitted_together(respondent, tmp_path):
     asked = []
 
     class Counting(ScriptedRespondent):
-        def respond(self, administrations, soft_prompts=None, read_out="expected"):
+        def respond(self, administrations, soft_prompts=None, read_out=EXPECTED):
             asked.append([(a.wording, a.order) for a in administrations])
             return super().respond(administrations, soft_prompts, read_out)
 
@@ -280,7 +280,7 @@ def test_folder_of_another_run_is_refused_and_left_alone(straight, respondent):
 def test_model_that_gives_the_options_no_mass(silent, world, tmp_path):
     # the persona is asked at the start too: a search whose end cannot be evaluated would be lost
     class Silent(ScriptedRespondent):
-        def respond(self, administrations, soft_prompts=None, read_out="expected"):
+        def respond(self, administrations, soft_prompts=None, read_out=EXPECTED):
             self.valid_mass = 1e-12 if (administrations[0].system is None) == (silent == "naive") else 1.0
             return super().respond(administrations, soft_prompts, read_out)
 
@@ -291,7 +291,7 @@ def test_model_that_gives_the_options_no_mass(silent, world, tmp_path):
 
 def test_search_that_cannot_start_leaves_no_folder(world, tmp_path):
     class OnlyWithout(ScriptedRespondent):
-        def respond(self, administrations, soft_prompts=None, read_out="expected"):
+        def respond(self, administrations, soft_prompts=None, read_out=EXPECTED):
             self.valid_mass = 1.0 if soft_prompts is None else 1e-12
             return super().respond(administrations, soft_prompts, read_out)
 
@@ -341,7 +341,7 @@ def test_interrupted_run_ends_with_the_same_bytes(seed, straight, respondent, tm
 
 def test_interrupt_before_the_first_commit_can_be_resumed(straight, respondent, tmp_path):
     class Interrupted(ScriptedRespondent):
-        def respond(self, administrations, soft_prompts=None, read_out="expected"):
+        def respond(self, administrations, soft_prompts=None, read_out=EXPECTED):
             if soft_prompts is not None:
                 raise KeyboardInterrupt
             return super().respond(administrations, soft_prompts, read_out)

@@ -32,6 +32,35 @@ class ModelSettings(_Settings):
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     device: str | None = None
     trust_remote_code: bool = False
+    template: dict[str, bool | int | str] = {}  # arguments of the chat template, such as enable_thinking = false
+
+
+class ReadOut(_Settings):
+    """How an answer is read from a model."""
+
+    # `expected`: the model's own probabilities, exactly. `tempered`: as the temperature and top-p leave them, exactly.
+    # `greedy`: the likeliest token. `sampled`: draws from `tempered`. `generated`: text, token by token, then parsed.
+    kind: Literal["expected", "tempered", "greedy", "sampled", "generated"] = "expected"
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0  # nucleus: the likeliest tokens that together have this share
+    draws: Annotated[int, Field(ge=1)] = 5  # of `sampled` and `generated`
+    seed: Annotated[int, Field(ge=0)] = 0  # of the draws
+    stream: Annotated[int, Field(ge=0)] = 0  # 0 in a search; what it found is scored with draws of another stream
+    max_new_tokens: Annotated[int, Field(ge=1)] = 16  # of `generated`
+
+    def in_words(self) -> str:
+        """Return what was done, in a few words."""
+        if self.kind in ("expected", "greedy"):
+            return f"read-out {self.kind}"
+        times = f", {self.draws} draws" if self.kind in ("sampled", "generated") else ""
+        return f"read-out {self.kind} (temperature {self.temperature:g}, top-p {self.top_p:g}{times})"
+
+    def afresh(self) -> "ReadOut":
+        """Return the same read-out with draws that no search has seen."""
+        return self.model_copy(update={"stream": self.stream + 1})
+
+
+EXPECTED = ReadOut()
 
 
 class SpaceSettings(_Settings):
@@ -64,9 +93,11 @@ class RunConfig(_Settings):
     constants: str | None = None  # `midpoint`, or `none` for an instrument that has its own zero
     wordings: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)  # fitted forms: every wording in every order
     orders: Annotated[tuple[Literal["listed", "reversed"], ...], Field(min_length=1)] = ("listed",)
+    cue: str = ""  # what the assistant's answer begins with, before the label
     model: ModelSettings = ModelSettings()
     space: SpaceSettings = SpaceSettings()
     search: SearchSettings = SearchSettings()
+    read_out: ReadOut = EXPECTED
 
 
 def resolve(
@@ -116,6 +147,16 @@ def check_model(**fields: Any) -> ModelSettings:
     return _validate(ModelSettings, {name: value for name, value in fields.items() if value is not None})
 
 
+def template_arguments(texts: Sequence[str]) -> dict[str, Any]:
+    """Return what `name=value` texts say, values in TOML syntax or bare words. Raises ConfigError for anything else."""
+    return dict(_parse_set(text, "--template") for text in texts)
+
+
+def check_read_out(**fields: Any) -> ReadOut:
+    """Return a read-out; None is as good as not given. Raises ConfigError if a value is not allowed."""
+    return _validate(ReadOut, {name: value for name, value in fields.items() if value is not None})
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the table in a TOML file. Raises ConfigError if there is none."""
     try:
@@ -145,10 +186,10 @@ def _read_preset(name: str) -> dict[str, Any]:
     return read_toml(PRESETS / f"{name}.toml")
 
 
-def _parse_set(text: str) -> tuple[str, Any]:
+def _parse_set(text: str, flag: str = "--set") -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"--set wants key=value, got {text!r}")
+        raise ConfigError(f"{flag} wants key=value, got {text!r}")
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

@@ -69,6 +69,7 @@ class Run:
             "valid_mass": rows["aligned"]["valid_mass"],
             "nearest": {"name": rows["nearest"]["name"], "loss": rows["nearest"]["loss"]},
             "noise_floor": evaluation["noise_floor"],
+            "read_out_floor": evaluation["read_out_floor"],
         }
 
 
@@ -176,7 +177,7 @@ def check_settings(config: RunConfig) -> None:
 def make_objective(config: RunConfig, respondent: Respondent) -> Objective:
     """Return the objective that the settings describe."""
     administrations, constants, target = _questions(config)
-    return Objective(respondent, administrations, constants, target)
+    return Objective(respondent, administrations, constants, target, config.read_out)
 
 
 def make_search(settings: SearchSettings) -> Optimizer[Any]:
@@ -214,7 +215,8 @@ def _finish(
     model_name = _public_name(config.model.id)
     with named_write_errors(run.path, state.generation):
         SoftPrompt(space.decode(state.best[None])[0], model_name).save(adapter)
-    evaluation = evaluate_run(objective, SoftPrompt.load(adapter))  # what is exported is what is evaluated
+    # What is exported is what is evaluated, and where answers are drawn, with draws that the search has not seen.
+    evaluation = evaluate_run(objective.afresh(), SoftPrompt.load(adapter))
     result = Run(run, config, evaluation, state.generation * optimizer.population_size, run.seconds())
     with named_write_errors(run.path, state.generation):
         replace_text(adapter / "README.md", adapter_card(evaluation, model_name, objective.instrument))
@@ -233,7 +235,7 @@ def _questions(config: RunConfig) -> tuple[tuple[Administration, ...], Constants
     target = target_for(config.target, instrument)
     if not set(target.scores) & set(instrument.dimension_ids):
         raise ConfigError(f"{target.name} has no score on any dimension of {instrument.id}")
-    return forms(instrument, config.wordings, config.orders), constants, target
+    return forms(instrument, config.wordings, config.orders, config.cue), constants, target
 
 
 def _target_code(config: RunConfig) -> str:

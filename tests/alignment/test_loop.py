@@ -8,7 +8,7 @@ from hofsteer.alignment.loop import search
 from hofsteer.alignment.objective import Objective, forms
 from hofsteer.alignment.run import RunFolder
 from hofsteer.alignment.space import FullSpace
-from hofsteer.config import RunConfig
+from hofsteer.config import EXPECTED, RunConfig
 from hofsteer.errors import RunError
 from hofsteer.pipeline import make_search
 from hofsteer.respondent import ScriptedRespondent
@@ -25,7 +25,7 @@ class Fragile(ScriptedRespondent):
         super().__init__(answers)
         self.broken, self.when, self.asked = broken, when, 0
 
-    def respond(self, administrations, soft_prompts=None, read_out="expected"):
+    def respond(self, administrations, soft_prompts=None, read_out=EXPECTED):
         responses = super().respond(administrations, soft_prompts, read_out)
         self.asked += 1
         if self.asked not in self.when:
@@ -59,7 +59,7 @@ def test_budget_counts_evaluations_and_is_never_passed(budget, generations, begi
     counted = []
 
     class Counting(ScriptedRespondent):
-        def respond(self, administrations, soft_prompts=None, read_out="expected"):
+        def respond(self, administrations, soft_prompts=None, read_out=EXPECTED):
             counted.append(len(soft_prompts))
             return super().respond(administrations, soft_prompts, read_out)
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from hofsteer.alignment.objective import Objective, forms
+from hofsteer.config import EXPECTED
 from hofsteer.errors import InstrumentError, TargetError
 from hofsteer.respondent import Respondent, Responses, ScriptedRespondent
 from hofsteer.respondent.base import make_responses
@@ -19,7 +20,7 @@ class ByWording(Respondent):
         self.instrument = instrument
         self.broken_wordings = broken_wordings
 
-    def respond(self, administrations, soft_prompts=None, read_out="expected") -> Responses:
+    def respond(self, administrations, soft_prompts=None, read_out=EXPECTED) -> Responses:
         prompts = np.zeros((1, 1, 3)) if soft_prompts is None else soft_prompts
         logs = np.full((len(prompts), len(administrations), *self.instrument.option_mask.shape), -np.inf)
         for a, administration in enumerate(administrations):
@@ -65,7 +66,7 @@ def test_loss_of_a_spread_out_answer_is_that_of_its_mean(vsm13):
 def test_loss_is_the_mean_over_administrations_not_the_loss_of_the_mean(vsm13):
     # answering 1 or 2 to everything scores 50: vary one item instead
     class Split(ByWording):
-        def respond(self, administrations, soft_prompts=None, read_out="expected"):
+        def respond(self, administrations, soft_prompts=None, read_out=EXPECTED):
             tables = [certain(vsm13, {"Q7": 1 if a.wording == 0 else 5}) for a in administrations]
             with np.errstate(divide="ignore"):
                 return make_responses(np.log(np.stack(tables))[None], vsm13.option_mask)

@@ -74,6 +74,9 @@ def answers(tiny, vsm13, soft_prompt=None, **form):
         (("--system", "You are old."), {"system": "You are old."}),
         (("--wording", "1"), {"wording": 1}),
         (("--order", "reversed"), {"order": "reversed"}),
+        (("--labels", "letters"), {"labels": "letters"}),
+        (("--numbering", "falling"), {"numbering": "falling"}),
+        (("--layout", "scale-first"), {"layout": "scale-first"}),
         (("--instrument", "vsm13-cat"), {}),
     ],
 )
@@ -106,7 +109,7 @@ def test_table_for_people(hofsteer, tiny_folder):
         assert words in result.out
     said = " ".join(result.out.split())
     assert "two samples of 50 from one country differ by 11 points" in said
-    assert f"{tiny_folder}, no system text, wording 0, options listed" in said
+    assert f"{tiny_folder}, no system text, wording 0, options listed, digits rising" in said
     assert "mean over PDI, IDV, MAS, UAI, LTO, IVR" in said
     assert "simulated respondent" not in said
     assert "Only differences between samples asked alike have meaning" in result.out

@@ -26,7 +26,15 @@ def test_json(ask, vsm13):
     table = result.to_json()
     assert {"schema", "model", "instrument", "constants", "scores", "items", "target", "loss"} <= set(table)
     assert table["administrations"] == [
-        {"wording": 0, "order": "listed", "labels": "digits", "system": None, "cue": ""}
+        {
+            "wording": 0,
+            "order": "listed",
+            "labels": "digits",
+            "numbering": "rising",
+            "layout": "stem-first",
+            "system": None,
+            "cue": "",
+        }
     ]
     assert table["soft_prompt"] is None
     assert (table["schema"], table["model"], table["instrument"]) == (1, "scripted", "vsm13-own")

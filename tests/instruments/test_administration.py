@@ -34,10 +34,30 @@ def test_reversed_form_with_letters():
     ]
 
 
+def test_falling_labels_stand_beside_the_same_options_in_the_same_order():
+    administration = Administration(VSM13, numbering="falling")
+    (message,) = administration.messages(ITEM)
+    assert message.content.split("\n")[1:-1] == [
+        "5. never",
+        "4. rarely",
+        "3. now and then",
+        "2. often",
+        "1. all the time",
+    ]
+    assert administration.presented(ITEM) == Administration(VSM13).presented(ITEM)
+
+
+def test_scale_first_lets_items_of_one_scale_begin_alike():
+    first, second = (Administration(VSM13, layout="scale-first").messages(item)[0].content for item in VSM13.items[:2])
+    assert first.split("\n")[:6] == second.split("\n")[:6]
+    assert first.split("\n")[6:] == [VSM13.items[0].wordings[0], "Reply with one number only."]
+
+
 @pytest.mark.parametrize("order", ["listed", "reversed"])
 @pytest.mark.parametrize("labels", ["digits", "letters"])
-def test_every_item_shows_each_option_once(order, labels):
-    administration = Administration(VSM13, order=order, labels=labels)
+@pytest.mark.parametrize("numbering", ["rising", "falling"])
+def test_every_item_shows_each_option_once(order, labels, numbering):
+    administration = Administration(VSM13, order=order, labels=labels, numbering=numbering)
     for item in VSM13.items:
         (message,) = administration.messages(item)
         stem, *lines, _ = message.content.split("\n")
@@ -85,6 +105,8 @@ def test_wording_that_is_not_there(wording):
     [
         ({"order": "reverse"}, "^want order listed or reversed, got 'reverse'$"),
         ({"labels": "letter"}, "^want labels digits or letters, got 'letter'$"),
+        ({"numbering": "down"}, "^want numbering rising or falling, got 'down'$"),
+        ({"layout": "scale"}, "^want layout stem-first or scale-first, got 'scale'$"),
     ],
 )
 def test_mistyped_setting_is_no_silent_form(settings, message):

@@ -12,6 +12,7 @@ import pytest
 import torch
 import transformers
 
+from families import FAMILIES
 from hofsteer import Respondent
 from hofsteer.config import ModelSettings
 from hofsteer.errors import InstrumentError, ModelError, SoftPromptError
@@ -41,6 +42,20 @@ def copy(tiny_folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_folder, tmp_path / "copy"))
 
 
+@pytest.fixture(params=[True, False], ids=["trie", "padded"])
+def tiny_path(request, tiny: HFRespondent, monkeypatch: pytest.MonkeyPatch) -> HFRespondent:
+    """The tiny respondent, made to take one path or the other."""
+    monkeypatch.setattr(tiny, "uses_trie", request.param)
+    return tiny
+
+
+@pytest.fixture
+def padded(tiny: HFRespondent, monkeypatch: pytest.MonkeyPatch) -> HFRespondent:
+    """The tiny respondent on the reference path."""
+    monkeypatch.setattr(tiny, "uses_trie", False)
+    return tiny
+
+
 # A batch of 1 equals a batch of 64.
 
 
@@ -55,23 +70,23 @@ def one_at_a_time(tiny, short):
 
 
 @pytest.mark.parametrize("positions_per_pass", [1, 700, 5_000, 1 << 14, 1 << 20])
-def test_a_batch_of_1_equals_a_batch_of_64(tiny, short, one_at_a_time, positions_per_pass, monkeypatch):
+def test_a_batch_of_1_equals_a_batch_of_64(tiny_path, short, one_at_a_time, positions_per_pass, monkeypatch):
     soft_prompts, probabilities, valid_mass = one_at_a_time
-    monkeypatch.setattr(tiny, "positions_per_pass", positions_per_pass)
-    together = tiny.respond([Administration(short)], soft_prompts)
+    monkeypatch.setattr(tiny_path, "positions_per_pass", positions_per_pass)
+    together = tiny_path.respond([Administration(short)], soft_prompts)
     np.testing.assert_allclose(together.probabilities, probabilities, rtol=0, atol=SAME_IN_BATCHES)
     np.testing.assert_allclose(together.valid_mass, valid_mass, rtol=0, atol=SAME_IN_BATCHES)
     assert together.failures == (None,) * 64
 
 
 @pytest.mark.parametrize("positions_per_pass", [1, 700, 5_000, 1 << 14])
-def test_no_pass_is_larger_than_asked_for(tiny, short, positions_per_pass, monkeypatch):
-    sizes = []
+def test_no_pass_is_larger_than_asked_for(tiny_path, short, positions_per_pass, monkeypatch):
+    tiny, sizes = tiny_path, []
     passing = tiny._pass
 
-    def measure(prompts, rows, reads):
+    def measure(prompts, rows, *others):
         sizes.append((len(prompts) * len(rows), prompts.shape[1] + max(map(len, rows))))
-        return passing(prompts, rows, reads)
+        return passing(prompts, rows, *others)
 
     monkeypatch.setattr(tiny, "_pass", measure)
     monkeypatch.setattr(tiny, "positions_per_pass", positions_per_pass)
@@ -93,7 +108,8 @@ def test_rows_share_a_pass_if_they_waste_little_padding():
 
 @pytest.mark.parametrize("shortest_share", [0.0, 0.8, 1.0], ids=["all padded", "as shipped", "equal lengths only"])
 @pytest.mark.parametrize("with_soft_prompt", [False, True])
-def test_padding_changes_nothing(tiny, short, plain_mass, shortest_share, with_soft_prompt, monkeypatch):
+def test_padding_changes_nothing(padded, short, plain_mass, shortest_share, with_soft_prompt, monkeypatch):
+    tiny = padded
     monkeypatch.setattr(hf, "SHORTEST_SHARE", shortest_share)
     administration = Administration(short)
     soft_prompts = soft_prompts_for(tiny, 3) if with_soft_prompt else None
@@ -112,7 +128,8 @@ def test_padding_changes_nothing(tiny, short, plain_mass, shortest_share, with_s
         )
 
 
-def test_the_whole_survey_is_what_a_plain_forward_pass_gives(tiny, vsm13, plain_mass):
+def test_the_whole_survey_is_what_a_plain_forward_pass_gives(tiny_path, vsm13, plain_mass):
+    tiny = tiny_path
     administration = Administration(vsm13, wording=1, system="You live in Japan.")
     responses = tiny.respond([administration])
     mass = plain_mass(tiny, administration)
@@ -122,7 +139,8 @@ def test_the_whole_survey_is_what_a_plain_forward_pass_gives(tiny, vsm13, plain_
     np.testing.assert_allclose(responses.valid_mass[0, 0], mass.sum(axis=-1), rtol=0, atol=SAME_AS_PLAIN)
 
 
-def test_which_token_pads_does_not_matter(tiny, short, monkeypatch):
+def test_which_token_pads_does_not_matter(padded, short, monkeypatch):
+    tiny = padded
     monkeypatch.setattr(hf, "SHORTEST_SHARE", 0.0)
     soft_prompts = soft_prompts_for(tiny, 2)
     before = tiny.respond([Administration(short)], soft_prompts)
@@ -138,7 +156,8 @@ def test_which_token_pads_does_not_matter(tiny, short, monkeypatch):
 # The soft prompt stays next to the text.
 
 
-def test_the_soft_prompt_stays_next_to_the_text(tiny, short, monkeypatch):
+def test_the_soft_prompt_stays_next_to_the_text(padded, short, monkeypatch):
+    tiny = padded
     monkeypatch.setattr(hf, "SHORTEST_SHARE", 0.0)
     soft_prompts = soft_prompts_for(tiny, 3, tokens=5)
     administration = Administration(short)
@@ -163,83 +182,31 @@ def test_the_soft_prompt_stays_next_to_the_text(tiny, short, monkeypatch):
     assert sorted(seen) == list(product(range(3), range(len(short.items))))
 
 
-# Read-out of other architectures: nothing in the respondent knows their names.
-
-SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
-LLAMA_LIKE = {**SIZE, "intermediate_size": 64, "num_key_value_heads": 2, "initializer_range": 0.2}
-ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
-    "gpt2": ("GPT2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256, "initializer_range": 0.2}),
-    "qwen2": ("Qwen2", LLAMA_LIKE),
-    "qwen3": ("Qwen3", {**LLAMA_LIKE, "head_dim": 8}),
-    "gemma2": (
-        "Gemma2",
-        {
-            **LLAMA_LIKE,
-            "head_dim": 8,
-            "attn_logit_softcapping": 2.0,
-            "final_logit_softcapping": 3.0,
-            "sliding_window": 16,
-        },
-    ),
-    "gemma3": (
-        "Gemma3Text",
-        {
-            **LLAMA_LIKE,
-            "head_dim": 8,
-            "sliding_window": 16,
-            "layer_types": ["sliding_attention", "full_attention"],
-        },
-    ),
-    "mistral": ("Mistral", {**LLAMA_LIKE, "sliding_window": 60}),  # two layers see 120 tokens back
-    "opt": ("OPT", {**SIZE, "ffn_dim": 64, "word_embed_proj_dim": 16, "max_position_embeddings": 256, "init_std": 0.2}),
-    "neox": ("GPTNeoX", {**SIZE, "intermediate_size": 64, "initializer_range": 0.2}),
-    "bloom": ("Bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.2}),  # ALiBi
-    "mamba": ("Mamba", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4, "initializer_range": 0.2}),
-}
+# Other architectures: nothing in the respondent knows their names. What they answer is in test_families.py.
 
 
 @pytest.fixture(scope="module")
-def load_architecture(tiny_tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], HFRespondent]:
-    """Build a random model of an architecture beside the tiny tokenizer, and load it as a user would."""
+def load_family(tiny_tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], HFRespondent]:
+    """Load a random model of a family as a user would."""
 
     def load(name: str) -> HFRespondent:
-        kind, options = ARCHITECTURES[name]
-        config = getattr(transformers, f"{kind}Config")(
-            vocab_size=len(tiny_tokenizer), bos_token_id=1, eos_token_id=5, pad_token_id=0, **options
-        )
-        folder = tmp_path_factory.mktemp(name)
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-        tiny_tokenizer.save_pretrained(folder)
-        return Respondent.from_pretrained(str(folder))
+        family = next(family for family in FAMILIES if family.name == name)
+        return Respondent.from_pretrained(str(family.save(tmp_path_factory.mktemp("family"), tiny_tokenizer)))
 
     return load
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_architecture_reads_what_a_plain_forward_pass_gives(load_architecture, short, plain_mass, name):
-    respondent = load_architecture(name)
-    administration = Administration(short)
-    soft_prompts = soft_prompts_for(respondent, 3)
-    for prompts in (None, soft_prompts):
-        responses = respondent.respond([administration], prompts)
-        for candidate in range(len(responses.failures)):
-            mass = plain_mass(respondent, administration, None if prompts is None else prompts[candidate])
-            valid = mass.sum(axis=-1)
-            np.testing.assert_allclose(responses.valid_mass[candidate, 0], valid, rtol=0, atol=SAME_AS_PLAIN)
-            np.testing.assert_allclose(
-                responses.probabilities[candidate, 0], mass / valid[:, None], rtol=0, atol=SAME_AS_PLAIN
-            )
-    assert np.ptp(responses.probabilities, axis=2).max() > 0.01  # items are answered differently
+@pytest.mark.parametrize("name", [family.name for family in FAMILIES])
+def test_width_and_spread_are_those_of_the_embedding_module(load_family, name):
+    respondent = load_family(name)
     embeddings = respondent.model.get_input_embeddings()
     values = embeddings(torch.arange(len(embeddings.weight))).detach().double()
-    assert respondent.width == values.shape[1] == (16 if name == "opt" else 32)
+    assert respondent.width == values.shape[1] == (16 if name == "OPT" else 32)
     assert respondent.spread == pytest.approx(float(values.std(correction=0)), rel=1e-6)
 
 
-def test_spread_counts_the_scaling_inside_the_embedding(load_architecture):
-    respondent = load_architecture("gemma3")
+def test_spread_counts_the_scaling_inside_the_embedding(load_family):
+    respondent = load_family("Gemma 3")
     stored = float(respondent.model.get_input_embeddings().weight.std())
     assert respondent.spread == pytest.approx(stored * np.sqrt(32), rel=1e-2)  # Gemma: times the root of the width
 
@@ -322,8 +289,8 @@ def test_a_wrong_width_is_refused_with_both_widths(tiny, short, shape):
     )
 
 
-def test_the_width_of_opt_is_not_its_hidden_size(load_architecture, short):
-    respondent = load_architecture("opt")
+def test_the_width_of_opt_is_not_its_hidden_size(load_family, short):
+    respondent = load_family("OPT")
     assert (respondent.model.config.hidden_size, respondent.width) == (32, 16)
     with pytest.raises(SoftPromptError, match=r"want soft prompts \(candidates, tokens, 16\) .*, got \(1, 4, 32\)"):
         respondent.respond([Administration(short)], np.zeros((1, 4, 32), np.float32))
@@ -436,16 +403,18 @@ def test_no_mass_on_any_option_is_a_failure_with_the_mass(own_tiny, short):
     assert own_tiny.respond([Administration(short)]).failures == (None,)
 
 
-def run_out_of_memory(respondent: HFRespondent, most: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Let passes of more than `most` candidates run out of memory; return the list of sizes tried."""
+def run_out_of_memory(
+    respondent: HFRespondent, most: int, monkeypatch: pytest.MonkeyPatch, by_rows: bool = False
+) -> list[int]:
+    """Let passes of more than `most` candidates (times rows) run out of memory; return the list of sizes tried."""
     tried = []
     passing = respondent._pass
 
-    def small(prompts, rows, reads):
+    def small(prompts, rows, *others):
         tried.append(len(prompts))
-        if len(prompts) > most:
+        if len(prompts) * (len(rows) if by_rows else 1) > most:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return passing(prompts, rows, reads)
+        return passing(prompts, rows, *others)
 
     monkeypatch.setattr(respondent, "_pass", small)
     return tried
@@ -455,7 +424,8 @@ def test_out_of_memory_halves_the_batch_and_goes_on(own_tiny, short, monkeypatch
     short = replace(short, items=short.items[:1])
     soft_prompts = soft_prompts_for(own_tiny, 50)
     wanted = own_tiny.respond([Administration(short)], soft_prompts)
-    own_tiny.positions_per_pass = 40 * (108 + 4)  # 40 candidates a pass
+    length = len(own_tiny.rendered(Administration(short)).rows[0])
+    own_tiny.positions_per_pass = 40 * (length + 4)  # 40 candidates a pass
     tried = run_out_of_memory(own_tiny, 12, monkeypatch)
     with caplog.at_level(logging.WARNING, logger="hofsteer"):
         found = own_tiny.respond([Administration(short)], soft_prompts)
@@ -472,8 +442,18 @@ def test_out_of_memory_halves_the_batch_and_goes_on(own_tiny, short, monkeypatch
 
 def test_one_candidate_that_does_not_fit_is_an_error(own_tiny, short, monkeypatch):
     run_out_of_memory(own_tiny, 0, monkeypatch)
-    with pytest.raises(ModelError, match=r"one candidate of \d rows x \d+ tokens does not fit in memory$"):
+    with pytest.raises(ModelError, match=r"one candidate and one item of \d+ tokens do not fit in memory$"):
         own_tiny.respond([Administration(short)], soft_prompts_for(own_tiny, 4))
+
+
+@pytest.mark.parametrize("uses_trie", [True, False])
+def test_one_candidate_whose_items_do_not_fit_is_asked_in_parts(own_tiny, short, monkeypatch, uses_trie):
+    own_tiny.uses_trie = uses_trie
+    soft_prompts = soft_prompts_for(own_tiny, 3)
+    wanted = own_tiny.respond([Administration(short)], soft_prompts)
+    run_out_of_memory(own_tiny, 1, monkeypatch, by_rows=True)
+    found = own_tiny.respond([Administration(short)], soft_prompts)
+    np.testing.assert_allclose(found.probabilities, wanted.probabilities, rtol=0, atol=SAME_IN_BATCHES)
 
 
 # Loading.

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hofsteer import __version__
-from hofsteer.cli import align, instruments, models, score, survey, targets
+from hofsteer.cli import align, bench, instruments, models, score, survey, targets
 from hofsteer.cli.output import messages
 from hofsteer.errors import HofsteerError
 
@@ -25,6 +25,7 @@ app.command()(align.resume)
 app.add_typer(instruments.app, name="instruments")
 app.add_typer(targets.app, name="targets")
 app.command()(models.models)
+app.command()(bench.bench)
 
 
 def _version(value: bool) -> None:

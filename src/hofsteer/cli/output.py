@@ -15,7 +15,7 @@ from hofsteer.files import dump_json
 if TYPE_CHECKING:
     from hofsteer.alignment.loop import Watcher
     from hofsteer.config import ModelSettings
-    from hofsteer.respondent.base import Respondent
+    from hofsteer.respondent.hf import HFRespondent
 
 LOW_VALID_MASS = 0.9
 SCORES_MOVE = "Only differences between samples asked alike have meaning; a single score moves with the constants."
@@ -72,7 +72,7 @@ def quiet_libraries() -> None:
     theirs.disable_progress_bar()
 
 
-def load_respondent(settings: "ModelSettings") -> "Respondent":
+def load_respondent(settings: "ModelSettings") -> "HFRespondent":
     """Load the model that a command was given."""
     quiet_libraries()
     from hofsteer.respondent.hf import HFRespondent

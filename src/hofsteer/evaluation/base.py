@@ -8,6 +8,7 @@ import numpy as np
 from hofsteer.alignment.objective import Evaluation, Objective
 from hofsteer.baselines import persona_text
 from hofsteer.errors import ModelError
+from hofsteer.evaluation.floor import read_out_floor
 from hofsteer.instruments.base import Floats, named_scores
 from hofsteer.respondent.soft_prompt import SoftPrompt
 from hofsteer.targets import Target, index_loss, mean_country, nearest
@@ -34,8 +35,10 @@ class RunEvaluation:
     dimensions: tuple[str, ...]
     rows: dict[str, Row]  # naive, persona, aligned, flat, mean_country, nearest
     noise_floor: float  # index points
+    read_out_floor: float = 0.0  # index points
     simulated: bool = False  # the model is the bundled simulated respondent
     digits: int = 1  # decimals that scores are shown with
+    unit: str = "index points"  # of the scores
     variation: str = "by one scale step"  # how far people's answers are taken to vary in the noise floor
 
     @property
@@ -65,6 +68,7 @@ class RunEvaluation:
             "dimensions_compared": list(self.compared),
             "estimated": sorted(self.target.estimated),
             "noise_floor": {"points": self.noise_floor, "n": NOISE_FLOOR_N},
+            "read_out_floor": self.read_out_floor,
             "skill": self.skill,
             "rows": {
                 key: {
@@ -108,8 +112,10 @@ def evaluate_run(objective: Objective, soft_prompt: SoftPrompt) -> RunEvaluation
         dimensions,
         rows,
         instrument.noise_floor(NOISE_FLOOR_N, compared=~np.isnan(goal)),
+        read_out_floor(objective.administrations, objective.constants, target, objective.read_out),
         simulated=objective.respondent.simulated,
         digits=instrument.digits,
+        unit=instrument.unit,
         variation=instrument.variation,
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from hofsteer.alignment.objective import Evaluation, Objective
 from hofsteer.errors import ModelError
+from hofsteer.evaluation.floor import read_out_floor
 from hofsteer.instruments.base import named_scores
 from hofsteer.respondent.soft_prompt import SoftPrompt
 
@@ -25,6 +26,14 @@ class Survey:
         return float(self.evaluation.losses[0]) if comparable else None
 
     @property
+    def read_out_floor(self) -> float | None:
+        """The loss that the target's own scores would have, read the same way; None where there is no loss."""
+        objective = self.objective
+        if self.loss is None or objective.target is None:
+            return None
+        return read_out_floor(objective.administrations, objective.constants, objective.target, objective.read_out)
+
+    @property
     def valid_mass(self) -> float:
         """Mean over items of what the model gave to the options."""
         return float(self.evaluation.valid_mass.mean())
@@ -38,9 +47,18 @@ class Survey:
             "instrument": instrument.id,
             "constants": self.objective.constants.kind,
             "administrations": [
-                {"wording": a.wording, "order": a.order, "labels": a.labels, "system": a.system, "cue": a.cue}
+                {
+                    "wording": a.wording,
+                    "order": a.order,
+                    "labels": a.labels,
+                    "numbering": a.numbering,
+                    "layout": a.layout,
+                    "system": a.system,
+                    "cue": a.cue,
+                }
                 for a in self.objective.administrations
             ],
+            "read_out": self.objective.read_out.model_dump(),
             "soft_prompt": self.soft_prompt.identity() if self.soft_prompt else None,
             "scores": named_scores(evaluation.scores[0], instrument.dimension_ids),
             "items": {
@@ -48,11 +66,14 @@ class Survey:
                     "mean": float(evaluation.item_means[0, i]),
                     "probabilities": evaluation.probabilities[0, i, : len(item.options)].tolist(),
                     "valid_mass": float(evaluation.valid_mass[0, i]),
+                    "refused": float(evaluation.refused[0, i]),
+                    "unparsable": float(evaluation.unparsable[0, i]),
                 }
                 for i, item in enumerate(instrument.items)
             },
             "target": self.objective.target.code if self.objective.target else None,
             "loss": self.loss,
+            "read_out_floor": self.read_out_floor,
         }
 
 

@@ -8,7 +8,10 @@ from hofsteer.instruments.base import Instrument, Item
 
 Order = Literal["listed", "reversed"]
 Labels = Literal["digits", "letters"]
+Numbering = Literal["rising", "falling"]
+Layout = Literal["stem-first", "scale-first"]
 
+SCALE_FIRST = "Answer what comes below on this scale:"
 INSTRUCTION = {"digits": "Reply with one number only.", "letters": "Reply with one letter only."}
 
 
@@ -25,13 +28,16 @@ class Administration:
 
     instrument: Instrument
     wording: int = 0  # index into each item's wordings
-    order: Order = "listed"  # listed as in the instrument file, or reversed; labels always run upwards
+    order: Order = "listed"  # listed as in the instrument file, or reversed
     labels: Labels = "digits"
+    numbering: Numbering = "rising"  # labels run upwards down the list, or downwards: 5, 4, 3, 2, 1
+    layout: Layout = "stem-first"  # scale-first: items that share a scale begin alike, which is faster to answer
     system: str | None = None  # system text, such as a persona
     cue: str = ""  # what the assistant's answer begins with, before the label
 
     def __post_init__(self) -> None:
-        for name, valid in (("order", get_args(Order)), ("labels", get_args(Labels))):
+        for name, literal in (("order", Order), ("labels", Labels), ("numbering", Numbering), ("layout", Layout)):
+            valid = get_args(literal)
             if (value := getattr(self, name)) not in valid:
                 raise InstrumentError(f"want {name} {' or '.join(valid)}, got {value!r}")
         fewest = min(len(item.wordings) for item in self.instrument.items)
@@ -46,13 +52,15 @@ class Administration:
         return indices if self.order == "listed" else indices[::-1]
 
     def option_labels(self, item: Item) -> tuple[str, ...]:
-        """The strings a respondent may answer with, in presented order: 1, 2, ... or A, B, ..."""
-        count = len(item.options)
-        return tuple(str(i + 1) if self.labels == "digits" else chr(ord("A") + i) for i in range(count))
+        """The strings a respondent may answer with, in presented order: 1, 2, ... or B, A, or alike."""
+        places = range(len(item.options))
+        rising = tuple(str(i + 1) if self.labels == "digits" else chr(ord("A") + i) for i in places)
+        return rising if self.numbering == "rising" else rising[::-1]
 
     def messages(self, item: Item) -> list[Message]:
         """The chat that puts `item`, up to where the respondent answers with one of `option_labels`."""
         shown = zip(self.option_labels(item), self.presented(item), strict=True)
-        lines = [item.wordings[self.wording], *(f"{label}. {item.options[k].text}" for label, k in shown)]
+        stem, scale = item.wordings[self.wording], [f"{label}. {item.options[k].text}" for label, k in shown]
+        lines = [stem, *scale] if self.layout == "stem-first" else [SCALE_FIRST, *scale, stem]
         user = Message("user", "\n".join([*lines, INSTRUCTION[self.labels]]))
         return [user] if self.system is None else [Message("system", self.system), user]

@@ -81,6 +81,11 @@ class Instrument:
         return 2 if self.constants == "fixed" else 1
 
     @property
+    def unit(self) -> str:
+        """What scores are counted in, in words."""
+        return "points of its own scale" if self.constants == "fixed" else "index points"
+
+    @property
     def variation(self) -> str:
         """How far people's answers are taken to vary in `noise_floor`, in words."""
         plain = all(item.deviation == 1 for item in self.items)

@@ -30,7 +30,7 @@ def convergence_figure(history: Sequence[Record], evaluation: RunEvaluation) -> 
                 row.loss, color="#444444", lw=1, ls=style, label=f"{row.name} ({row.loss:.{evaluation.digits}f})"
             )
         axes.set_xlabel("evaluations")
-        axes.set_ylabel("loss on the fitted forms (index points)")
+        axes.set_ylabel(f"loss on the fitted forms ({evaluation.unit})")
         axes.set_ylim(bottom=0)
         axes.set_title(f"Search for {evaluation.target.name}")
         axes.legend(frameon=False)

@@ -34,7 +34,7 @@ def result_rows(evaluation: RunEvaluation) -> list[tuple[str, list[str]]]:
 
 def results_table(evaluation: RunEvaluation) -> Table:
     """Return the results for a terminal; without lines they fit into 80 columns."""
-    title = f"{evaluation.target.name}: scores and mean distance to the target, in index points"
+    title = f"{evaluation.target.name}: scores and mean distance to the target, in {evaluation.unit}"
     table = Table(title=title, box=SIMPLE_HEAD, padding=0)
     for column, heading in enumerate(result_heads(evaluation)):
         table.add_column(heading, justify="right" if column else "left")

@@ -3,21 +3,21 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hofsteer.config import ModelSettings, check_model
+from hofsteer.config import EXPECTED, ModelSettings, ReadOut, check_model
 from hofsteer.errors import InstrumentError
 from hofsteer.instruments import Administration, Instrument
 from hofsteer.instruments.base import Floats
+from hofsteer.respondent.draws import draw_shares
 from hofsteer.respondent.render import Rendered
 
 if TYPE_CHECKING:
     from hofsteer.respondent.hf import HFRespondent
 
-ReadOut = Literal["expected"]
 SoftPrompts = NDArray[np.float32]  # (P, L, W)
 
 LEAST_VALID_MASS = 1e-6  # an item whose options get less was not answered: nothing is left to renormalise
@@ -31,6 +31,8 @@ class Responses:
     valid_mass: Floats  # (P, A, I), what the model gave to the options before that, in [0, 1]
     option_mask: NDArray[np.bool_]  # (I, K)
     failures: tuple[str | None, ...]  # (P,), why a candidate's answers cannot be used; its probabilities are NaN
+    refused: Floats  # (P, A, I), share of the draws that are refusals; 0 where answers are read from probabilities
+    unparsable: Floats  # (P, A, I), share of the draws that are neither an option nor a refusal
 
 
 class Respondent(ABC):
@@ -54,7 +56,7 @@ class Respondent(ABC):
         self,
         administrations: Sequence[Administration],
         soft_prompts: SoftPrompts | None = None,
-        read_out: ReadOut = "expected",
+        read_out: ReadOut = EXPECTED,
     ) -> Responses:
         """Answer every administration once per soft prompt (P, L, W); None is P = 1 without one."""
 
@@ -85,25 +87,67 @@ class Respondent(ABC):
         return HFRespondent.load(check_model(id=model_id, **options))
 
 
-def make_responses(log_probabilities: Floats, option_mask: NDArray[np.bool_]) -> Responses:
+def make_responses(
+    log_probabilities: Floats,
+    option_mask: NDArray[np.bool_],
+    administrations: Sequence[Administration] = (),
+    read_out: ReadOut = EXPECTED,
+) -> Responses:
     """Return Responses from the log-probability that the model gives to each option (P, A, I, K).
 
     What stands at padded options is not read. A candidate fails if a log-probability is NaN or infinite upwards, or if
-    an item's options together get less than `LEAST_VALID_MASS`.
+    an item has no answer: its options together get less than `LEAST_VALID_MASS`, or no draw takes one of them.
+
+    Args:
+        log_probabilities: as the read-out leaves them (`token_log_probabilities`).
+        option_mask: (I, K).
+        administrations: those asked; needed for draws.
+        read_out: `sampled` draws from the probabilities.
     """
     broken = (np.isnan(log_probabilities) | (log_probabilities == np.inf)) & option_mask
     masked = np.where(option_mask & ~broken, log_probabilities, -np.inf)
     mass = np.exp(masked)  # a sum over at most ten options: exp of log-probabilities cannot overflow
     valid_mass = mass.sum(axis=-1)
-    failed = broken.any(axis=-1) | (valid_mass < LEAST_VALID_MASS)  # (P, A, I)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        probabilities = mass / valid_mass[..., None]
+    unparsable = np.zeros_like(valid_mass)
+    if read_out.kind == "sampled":
+        probabilities, unparsable = draw_shares(mass, administrations, read_out)
+    else:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            probabilities = mass / valid_mass[..., None]
+    failed = broken.any(axis=-1) | (valid_mass < LEAST_VALID_MASS) | (unparsable == 1)  # (P, A, I)
     candidate_failed = failed.any(axis=(1, 2))
     probabilities[candidate_failed] = np.nan
     failures = tuple(
         _failure(broken[p], valid_mass[p]) if candidate_failed[p] else None for p in range(len(candidate_failed))
     )
-    return Responses(probabilities, np.where(broken.any(axis=-1), np.nan, valid_mass), option_mask, failures)
+    valid_mass = np.where(broken.any(axis=-1), np.nan, valid_mass)
+    return Responses(probabilities, valid_mass, option_mask, failures, np.zeros_like(unparsable), unparsable)
+
+
+def option_log_probabilities(log_probabilities: Floats, read_out: ReadOut) -> Floats:
+    """Return log-probabilities of options (..., K) as a read-out leaves them, for respondents without tokens.
+
+    All that is no option counts as one answer more.
+    """
+    if read_out.kind == "expected":
+        return log_probabilities
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        others = np.log(np.maximum(1 - np.exp(log_probabilities).sum(axis=-1, keepdims=True), 0.0))
+        logs = np.concatenate([log_probabilities, others], axis=-1)
+        if read_out.kind == "greedy":
+            best = np.arange(logs.shape[-1]) == logs.argmax(axis=-1)[..., None]
+            kept = np.where(best, 0.0, -np.inf)
+            return np.asarray(np.where(np.isnan(logs).any(axis=-1, keepdims=True), np.nan, kept)[..., :-1])
+        logs = logs / read_out.temperature
+        logs -= np.logaddexp.reduce(logs, axis=-1, keepdims=True)
+        order = np.argsort(-logs, axis=-1, kind="stable")
+        ranked = np.take_along_axis(np.exp(logs), order, axis=-1)
+        before = np.cumsum(ranked, axis=-1) - ranked
+        dropped = np.empty_like(logs, dtype=np.bool_)
+        np.put_along_axis(dropped, order, before >= read_out.top_p, axis=-1)
+        logs = np.where(dropped & (read_out.top_p < 1), -np.inf, logs)
+        logs -= np.logaddexp.reduce(logs, axis=-1, keepdims=True)
+    return np.asarray(logs[..., :-1])
 
 
 def common_instrument(administrations: Sequence[Administration]) -> Instrument:
@@ -118,5 +162,7 @@ def common_instrument(administrations: Sequence[Administration]) -> Instrument:
 def _failure(broken: NDArray[np.bool_], valid_mass: Floats) -> str:
     if broken.any():
         return "the model gave NaN or infinite logits"
+    if valid_mass.min() >= LEAST_VALID_MASS:
+        return "no draw of an item took one of its options"
     item = int(np.argmin(valid_mass.min(axis=0))) + 1
     return f"the model gives no probability to the answer options ({valid_mass.min():.1e} for item {item})"

@@ -1,8 +1,9 @@
 """A frozen causal language model of transformers as a respondent.
 
-This is the reference path, exact for every architecture: right-padded rows `[soft prompt][text][pad]` at default
-positions, logits at the last real tokens. The soft prompt stands in front of everything, the beginning-of-sequence
-token included, because that is where PEFT puts it.
+The reference path is exact for every architecture: right-padded rows `[soft prompt][text][pad]` at default positions,
+logits at the last real tokens. The fast path puts the rows into one trie (`trie.py`), and is used as long as it gives
+what the reference path gives. The soft prompt stands in front of everything, the beginning-of-sequence token included,
+because that is where PEFT puts it.
 """
 
 import inspect
@@ -17,18 +18,24 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from hofsteer.config import ModelSettings
+from hofsteer.config import EXPECTED, ModelSettings, ReadOut
 from hofsteer.errors import ModelError, SoftPromptError, did_you_mean
 from hofsteer.files import hash_bytes
 from hofsteer.instruments import Administration
 from hofsteer.instruments.base import Floats
 from hofsteer.respondent import mini
-from hofsteer.respondent.base import ReadOut, Respondent, Responses, SoftPrompts, common_instrument, make_responses
+from hofsteer.respondent.attention import Layout, in_rows, row_masks
+from hofsteer.respondent.base import Respondent, Responses, SoftPrompts, common_instrument, make_responses
+from hofsteer.respondent.generate import generated_responses
+from hofsteer.respondent.read_out import token_log_probabilities
 from hofsteer.respondent.render import Read, Rendered, render
+from hofsteer.respondent.trie import Trie, groups_of_neighbours
 
 BUNDLED = ("mini",)
 POSITIONS_PER_PASS = {"cpu": 1 << 14, "cuda": 1 << 16}  # tokens of one forward pass, padding included
-SHORTEST_SHARE = 0.8  # rows share a pass if the shortest is at least this share of the longest
+SHORTEST_SHARE = 0.8  # rows share a padded pass if the shortest is at least this share of the longest
+# Largest difference of log-probabilities between both paths, in units of the largest logit: what rounding explains.
+TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +54,9 @@ class HFRespondent(Respondent):
         self.positions_per_pass = POSITIONS_PER_PASS.get(self.device.type, POSITIONS_PER_PASS["cpu"])
         self._rendered: dict[Administration, Rendered] = {}
         self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self.uses_trie = True  # until it is found not to give what the reference path gives
+        self._checked_length = 0  # of the longest row on which both paths were compared
+        self._layouts: dict[tuple[int, tuple[tuple[int, ...], ...]], tuple[Trie, Layout]] = {}
 
     @classmethod
     def load(cls, settings: ModelSettings) -> "HFRespondent":
@@ -132,7 +142,7 @@ class HFRespondent(Respondent):
     def rendered(self, administration: Administration) -> Rendered:
         """The administration as token ids, rendered on first use and never again."""
         if administration not in self._rendered:
-            self.use_rendered(administration, render(administration, self.tokenizer))
+            self.use_rendered(administration, render(administration, self.tokenizer, self.settings.template))
         return self._rendered[administration]
 
     def use_rendered(self, administration: Administration, rendered: Rendered) -> None:
@@ -146,7 +156,7 @@ class HFRespondent(Respondent):
         self,
         administrations: Sequence[Administration],
         soft_prompts: SoftPrompts | None = None,
-        read_out: ReadOut = "expected",
+        read_out: ReadOut = EXPECTED,
     ) -> Responses:
         """Answer every administration once per soft prompt; see `Respondent.respond`.
 
@@ -162,47 +172,182 @@ class HFRespondent(Respondent):
             )
         own = np.array(soft_prompts, order="C")  # a copy: torch takes neither read-only nor reversed arrays
         prompts = torch.from_numpy(own).to(self.device, self.dtype)
+        if read_out.kind == "generated":
+            return generated_responses(self, prompts, administrations, read_out)
         log_probabilities = np.full((len(prompts), len(administrations), *option_mask.shape), -np.inf)
         for a, administration in enumerate(administrations):
             rendered = self.rendered(administration)
-            found = self._log_probabilities(prompts, rendered)
+            self._check_trie(prompts, rendered)
+            found = self._log_probabilities(prompts, rendered, read_out)
             for i, options in enumerate(rendered.reads):
                 for k, reads in enumerate(options):
                     log_probabilities[:, a, i, k] = sum(found[read] for read in reads)
-        return make_responses(log_probabilities, option_mask)
+        return make_responses(log_probabilities, option_mask, administrations, read_out)
 
-    def _log_probabilities(self, prompts: torch.Tensor, rendered: Rendered) -> dict[Read, Floats]:
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """Tokens that end a generated text."""
+        named = getattr(self.model.generation_config, "eos_token_id", None)
+        ids = [*(named if isinstance(named, list) else [named]), self.tokenizer.eos_token_id]
+        return frozenset(int(one) for one in ids if one is not None)
+
+    def prompt_ids(self, administration: Administration, item: int) -> tuple[int, ...]:
+        """The token ids of an item up to where its options part."""
+        rendered = self.rendered(administration)
+        first = rendered.reads[item][0][0]
+        return rendered.rows[first.row][: first.position + 1]
+
+    def next_logits(self, prompt: torch.Tensor, texts: list[tuple[int, ...]]) -> torch.Tensor:
+        """Return the logits (len(texts), V) of the token that follows each text, behind one soft prompt (L, W)."""
+        reads = [Read(row, len(text) - 1, 0) for row, text in enumerate(texts)]
+        with torch.inference_mode():
+            logits, places = self._padded_logits(prompt[None], texts, reads)
+            return logits[0, places].float()
+
+    def _log_probabilities(self, prompts: torch.Tensor, rendered: Rendered, read_out: ReadOut) -> dict[Read, Floats]:
         """Look up every read of an administration for every candidate: read -> (P,)."""
         wanted: dict[int, list[Read]] = {}
         for read in dict.fromkeys(read for options in rendered.reads for reads in options for read in reads):
             wanted.setdefault(read.row, []).append(read)
         found: dict[Read, Floats] = {}
-        for rows in _groups_of_like_length(rendered.rows, self.positions_per_pass):
+        soft, budget = prompts.shape[1], self.positions_per_pass
+        if self.uses_trie:
+            groups = groups_of_neighbours(rendered.rows, budget, in_front=soft)
+        else:
+            groups = _groups_of_like_length(rendered.rows, budget)
+        for rows in groups:
             reads = [read._replace(row=place) for place, row in enumerate(rows) for read in wanted[row]]
-            values = self._pass_in_batches(prompts, [rendered.rows[row] for row in rows], reads)
+            values = self._pass_in_batches(prompts, [rendered.rows[row] for row in rows], reads, read_out)
             for read, value in zip(reads, values, strict=True):
                 found[read._replace(row=rows[read.row])] = value
         return found
 
-    def _pass_in_batches(self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read]) -> Floats:
+    def _pass_in_batches(
+        self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read], read_out: ReadOut
+    ) -> Floats:
         """Pass all candidates through the rows, as many at a time as fit: (reads, P)."""
         length = prompts.shape[1] + max(map(len, rows))
         size = max(1, self.positions_per_pass // (len(rows) * length))
         while True:
             try:
-                parts = [self._pass(batch, rows, reads) for batch in torch.split(prompts, size)]
+                parts = [self._pass(batch, rows, reads, read_out) for batch in torch.split(prompts, size)]
                 return np.concatenate(parts, axis=1)
             except torch.OutOfMemoryError:
+                if size == 1 and len(rows) == 1:
+                    raise ModelError(f"one candidate and one item of {length} tokens do not fit in memory") from None
                 if size == 1:
-                    raise ModelError(
-                        f"one candidate of {len(rows)} rows x {length} tokens does not fit in memory"
-                    ) from None
+                    return self._pass_in_halves(prompts, rows, reads, read_out)
                 size //= 2
                 self.positions_per_pass = size * len(rows) * length
                 log.warning("out of memory: going on with %d candidates at a time", size)
 
-    def _pass(self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read]) -> Floats:
+    def _pass_in_halves(
+        self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read], read_out: ReadOut
+    ) -> Floats:
+        """Pass one candidate at a time through half of the rows, then through the others: (reads, P)."""
+        middle = len(rows) // 2
+        self.positions_per_pass = middle * (prompts.shape[1] + max(map(len, rows)))
+        log.warning("out of memory: going on with %d items at a time", middle)
+        values = np.empty((len(reads), len(prompts)))
+        for first, part in ((0, rows[:middle]), (middle, rows[middle:])):
+            inside = [n for n, read in enumerate(reads) if first <= read.row < first + len(part)]
+            moved = [reads[n]._replace(row=reads[n].row - first) for n in inside]
+            values[inside] = self._pass_in_batches(prompts, part, moved, read_out)
+        return values
+
+    def _pass(
+        self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read], read_out: ReadOut = EXPECTED
+    ) -> Floats:
         """One forward pass over candidates x rows: log-probabilities (reads, P)."""
+        logits, places = (self._trie_logits if self.uses_trie else self._padded_logits)(prompts, rows, reads)
+        at = torch.tensor(places, device=self.device)
+        tokens = torch.tensor([read.token for read in reads], device=self.device)
+        with torch.inference_mode():
+            values = token_log_probabilities(logits.float(), read_out)[:, at, tokens]
+        return cast(Floats, values.T.cpu().numpy().astype(np.float64))
+
+    def _trie_logits(
+        self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read]
+    ) -> tuple[torch.Tensor, list[int]]:
+        """Return logits (P, kept, vocabulary) of one pass over the trie of the rows, and where in them each read is."""
+        candidates, soft = prompts.shape[:2]
+        trie, layout = self._layout(soft, tuple(rows))
+        at = [soft + int(trie.paths[read.row][read.position]) for read in reads]
+        kept = sorted(set(at))
+        depths = torch.from_numpy(trie.depths).to(self.device)
+        positions = torch.cat([torch.arange(soft, device=self.device), soft + depths])
+        with torch.inference_mode(), in_rows(self.model, layout):
+            text = self.embed(torch.from_numpy(trie.tokens).to(self.device))
+            embeds = torch.cat([prompts, text.expand(candidates, -1, -1)], dim=1)
+            logits = self._logits(embeds, layout.masks, kept, position_ids=positions.expand(candidates, -1))
+        return logits, [kept.index(place) for place in at]
+
+    def _layout(self, soft: int, rows: tuple[tuple[int, ...], ...]) -> tuple[Trie, Layout]:
+        """Return the trie of rows behind `soft` rows of a soft prompt, and how its positions stand in rows."""
+        if (soft, rows) not in self._layouts:
+            trie = Trie.of(rows)
+            n_rows, longest = trie.by_row.shape
+            length = soft + longest
+            front = np.broadcast_to(np.arange(soft), (n_rows, soft))
+            nodes = np.concatenate([front, soft + trie.by_row], axis=1).ravel()
+            homes = np.concatenate([np.arange(soft), trie.homes // longest * length + soft + trie.homes % longest])
+            masks, plain = row_masks(self.model, length)
+            self._layouts[soft, rows] = (
+                trie,
+                Layout(
+                    nodes=torch.from_numpy(nodes).to(self.device),
+                    homes=torch.from_numpy(homes).to(self.device),
+                    n_rows=n_rows,
+                    masks=masks,
+                    implementation=self.model.config._attn_implementation,
+                    plain=plain,
+                ),
+            )
+        return self._layouts[soft, rows]
+
+    def _check_trie(self, prompts: torch.Tensor, rendered: Rendered) -> None:
+        """Stop using the trie if it does not give what the reference path gives on the longest row so far."""
+        row = max(range(len(rendered.rows)), key=lambda i: len(rendered.rows[i]))
+        length = len(rendered.rows[row])
+        if not self.uses_trie or length <= self._checked_length:
+            return
+        self._checked_length = length
+        why = self._trie_fault(prompts[:1], rendered, row)
+        if why is not None:
+            self.uses_trie = False
+            log.warning("%s: items are asked one by one, not in one pass: %s", self.settings.id, why)
+
+    def _trie_fault(self, prompt: torch.Tensor, rendered: Rendered, row: int) -> str | None:
+        """Return what is wrong with the trie pass in which this row stands; None if it agrees with the reference."""
+        implementation = self.model.config._attn_implementation
+        if implementation not in ("sdpa", "eager"):
+            return f"no masks for {implementation} attention"
+        last = Read(0, len(rendered.rows[row]) - 1, 0)
+        group = next(
+            g for g in groups_of_neighbours(rendered.rows, self.positions_per_pass, prompt.shape[1]) if row in g
+        )
+        try:
+            rows = [rendered.rows[i] for i in group]
+            logits, (place,) = self._trie_logits(prompt, rows, [last._replace(row=group.index(row))])
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a model raises that was not made for masks or positions of its own
+            reason = str(error).strip().splitlines() or [""]
+            return f"its forward pass raises {type(error).__name__}: {reason[0]}"
+        found = logits[:, place].float().log_softmax(-1)
+        logits, (place,) = self._padded_logits(prompt, [rendered.rows[row]], [last])
+        wanted = logits[:, place].float().log_softmax(-1)
+        if not bool(wanted.isfinite().all()):
+            self._checked_length = 0  # this candidate tells nothing: the next one will
+            return None
+        difference = float((found - wanted).abs().max())
+        tolerance = TOLERANCE.get(self.model.dtype, TOLERANCE[torch.bfloat16]) * max(1.0, float(wanted.abs().max()))
+        return None if difference <= tolerance else f"log-probabilities would differ by {difference:.1e}"
+
+    def _padded_logits(
+        self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read]
+    ) -> tuple[torch.Tensor, list[int]]:
+        """Return logits (P, kept, vocabulary) of one pass over padded rows, and where in them each read is."""
         candidates, soft = prompts.shape[:2]
         longest = max(map(len, rows))
         ids = torch.zeros(len(rows), longest, dtype=torch.long, device=self.device)
@@ -210,8 +355,7 @@ class HFRespondent(Respondent):
         for place, row in enumerate(rows):
             ids[place, : len(row)] = torch.tensor(row)
             mask[place, : soft + len(row)] = 1
-        positions = sorted({read.position for read in reads})
-        kept = torch.tensor([soft + position for position in positions], device=self.device)
+        kept = sorted({soft + read.position for read in reads})
         with torch.inference_mode():
             text = self.embed(ids)
             embeds = torch.cat(
@@ -221,19 +365,17 @@ class HFRespondent(Respondent):
                 ],
                 dim=2,
             ).flatten(0, 1)
-            options = {"logits_to_keep": kept} if self._keeps_logits else {}
-            logits = self.model(
-                inputs_embeds=embeds, attention_mask=mask.repeat(candidates, 1), use_cache=False, **options
-            ).logits
-            if not self._keeps_logits:
-                logits = logits[:, kept]
-            at_row = torch.tensor([read.row for read in reads], device=self.device)
-            at_kept = torch.tensor([positions.index(read.position) for read in reads], device=self.device)
-            tokens = torch.tensor([read.token for read in reads], device=self.device)
-            logits = logits.unflatten(0, (candidates, len(rows))).float()
-            norms = logits.logsumexp(dim=-1)
-            values = logits[:, at_row, at_kept, tokens] - norms[:, at_row, at_kept]
-        return cast(Floats, values.T.cpu().numpy().astype(np.float64))
+            logits = self._logits(embeds, mask.repeat(candidates, 1), kept)
+            logits = logits.reshape(candidates, len(rows) * len(kept), -1)
+        return logits, [read.row * len(kept) + kept.index(soft + read.position) for read in reads]
+
+    def _logits(self, embeds: torch.Tensor, mask: Any, kept: list[int], **options: Any) -> torch.Tensor:
+        """Return the logits (rows, kept, vocabulary) at some positions."""
+        at = torch.tensor(kept, device=self.device)
+        if self._keeps_logits:
+            options["logits_to_keep"] = at
+        logits = self.model(inputs_embeds=embeds, attention_mask=mask, use_cache=False, **options).logits
+        return cast(torch.Tensor, logits if self._keeps_logits else logits[:, at])
 
 
 def _groups_of_like_length(rows: Sequence[tuple[int, ...]], most_positions: int) -> list[list[int]]:

@@ -5,7 +5,7 @@ what follows the longest common prefix of the joint strings. Rendering happens o
 run, since some chat templates print today's date.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -56,18 +56,26 @@ class ChatTokenizer(Protocol):
         """Return a mapping whose `input_ids` are lists of token ids."""
 
     def apply_chat_template(
-        self, conversation: list[dict[str, str]], tokenize: bool, add_generation_prompt: bool
+        self, conversation: list[dict[str, str]], tokenize: bool, add_generation_prompt: bool, **arguments: Any
     ) -> Any:
         """Return the conversation as one string."""
 
 
-def render(administration: Administration, tokenizer: ChatTokenizer) -> Rendered:
-    """Return the token ids of every item of an administration, and where its options are read."""
+def render(
+    administration: Administration, tokenizer: ChatTokenizer, template: Mapping[str, Any] | None = None
+) -> Rendered:
+    """Return the token ids of every item of an administration, and where its options are read.
+
+    Args:
+        administration: what is put.
+        tokenizer: of the model.
+        template: arguments of its chat template, such as `{"enable_thinking": False}`.
+    """
     rows: list[tuple[int, ...]] = []
     reads = []
     notes: dict[str, None] = {}
     for item in administration.instrument.items:
-        text, said = prompt_text(administration.messages(item), tokenizer)
+        text, said = prompt_text(administration.messages(item), tokenizer, template)
         notes.update(dict.fromkeys(said))
         common, joint = _option_tokens(text + administration.cue, administration.option_labels(item), tokenizer)
         by_presented = _reads(rows, common, joint)
@@ -75,7 +83,9 @@ def render(administration: Administration, tokenizer: ChatTokenizer) -> Rendered
     return Rendered(tuple(rows), tuple(reads), tuple(notes))
 
 
-def prompt_text(messages: Sequence[Message], tokenizer: ChatTokenizer) -> tuple[str, list[str]]:
+def prompt_text(
+    messages: Sequence[Message], tokenizer: ChatTokenizer, template: Mapping[str, Any] | None = None
+) -> tuple[str, list[str]]:
     """Return the chat as one string that ends where the answer begins, and notes on what had to be changed."""
     if tokenizer.chat_template is None:
         blocks = [message.content for message in messages]
@@ -83,7 +93,7 @@ def prompt_text(messages: Sequence[Message], tokenizer: ChatTokenizer) -> tuple[
             "the tokenizer has no chat template: items are put as plain text that ends in 'Answer: '"
         ]
     try:
-        text = _apply_template(messages, tokenizer)
+        text = _apply_template(messages, tokenizer, template or {})
     except Exception as error:  # templates raise jinja2's TemplateError; what else they raise is theirs
         if messages[0].role != "system":
             raise ModelError(f"the chat template cannot render a user message: {error}") from error
@@ -94,13 +104,13 @@ def prompt_text(messages: Sequence[Message], tokenizer: ChatTokenizer) -> tuple[
         verb = "drops"
     system, user, *others = messages
     merged = [Message("user", f"{system.content}\n\n{user.content}"), *others]
-    text, notes = prompt_text(merged, tokenizer)
+    text, notes = prompt_text(merged, tokenizer, template)
     return text, [*notes, f"the chat template {verb} a system message: it stands at the head of the user message"]
 
 
-def _apply_template(messages: Sequence[Message], tokenizer: ChatTokenizer) -> str:
+def _apply_template(messages: Sequence[Message], tokenizer: ChatTokenizer, template: Mapping[str, Any]) -> str:
     conversation = [message._asdict() for message in messages]
-    return str(tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True))
+    return str(tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True, **template))
 
 
 def _option_tokens(prompt: str, labels: Sequence[str], tokenizer: ChatTokenizer) -> tuple[int, list[tuple[int, ...]]]:

@@ -4,11 +4,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hofsteer.config import ModelSettings
+from hofsteer.config import EXPECTED, ModelSettings, ReadOut
 from hofsteer.errors import SoftPromptError
 from hofsteer.instruments import Administration
 from hofsteer.instruments.base import Floats
-from hofsteer.respondent.base import ReadOut, Respondent, Responses, SoftPrompts, common_instrument, make_responses
+from hofsteer.respondent.base import (
+    Respondent,
+    Responses,
+    SoftPrompts,
+    common_instrument,
+    make_responses,
+    option_log_probabilities,
+)
 
 
 class ScriptedRespondent(Respondent):
@@ -33,7 +40,7 @@ class ScriptedRespondent(Respondent):
         self,
         administrations: Sequence[Administration],
         soft_prompts: SoftPrompts | None = None,
-        read_out: ReadOut = "expected",
+        read_out: ReadOut = EXPECTED,
     ) -> Responses:
         """Answer from the table; see `Respondent.respond`."""
         instrument = common_instrument(administrations)
@@ -48,4 +55,6 @@ class ScriptedRespondent(Respondent):
             logits = np.where(instrument.option_mask, logits, -np.inf)
             logits -= np.logaddexp.reduce(logits, axis=-1, keepdims=True)
             logits += np.log(self.valid_mass)
-        return make_responses(logits, instrument.option_mask)
+        return make_responses(
+            option_log_probabilities(logits, read_out), instrument.option_mask, administrations, read_out
+        )

@@ -16,11 +16,18 @@ from zlib import crc32
 
 import numpy as np
 
-from hofsteer.config import ModelSettings
+from hofsteer.config import EXPECTED, ModelSettings, ReadOut
 from hofsteer.errors import SoftPromptError
 from hofsteer.instruments import Administration
 from hofsteer.instruments.base import Floats
-from hofsteer.respondent.base import ReadOut, Respondent, Responses, SoftPrompts, common_instrument, make_responses
+from hofsteer.respondent.base import (
+    Respondent,
+    Responses,
+    SoftPrompts,
+    common_instrument,
+    make_responses,
+    option_log_probabilities,
+)
 from hofsteer.world.base import ItemModel
 from hofsteer.world.census import Census, Style, in_style
 from hofsteer.world.curves import narrowest
@@ -102,7 +109,7 @@ class WorldRespondent(Respondent):
         self,
         administrations: Sequence[Administration],
         soft_prompts: SoftPrompts | None = None,
-        read_out: ReadOut = "expected",
+        read_out: ReadOut = EXPECTED,
     ) -> Responses:
         """Answer from the world; see `Respondent.respond`."""
         instrument = common_instrument(administrations)
@@ -112,7 +119,9 @@ class WorldRespondent(Respondent):
             *(self._answer(pull, administration, items) for administration in administrations), strict=True
         )
         logits = np.stack(logs, axis=1) + np.log(np.stack(mass, axis=1))[..., None, None]
-        return make_responses(logits, instrument.option_mask)
+        return make_responses(
+            option_log_probabilities(logits, read_out), instrument.option_mask, administrations, read_out
+        )
 
     def identity(self) -> dict[str, str | None]:
         """Return what decides the answers: the world and the maps."""
@@ -266,7 +275,9 @@ class WorldRespondent(Respondent):
 
     def _seen(self, form: Administration) -> Floats:
         """Return the map (W, M) as one form sees it."""
-        key = (form.instrument.id, form.wording, form.order, form.labels)
+        usual = (form.numbering, form.layout) == ("rising", "stem-first")
+        labels = form.labels if usual else f"{form.labels} {form.numbering} {form.layout}"
+        key = (form.instrument.id, form.wording, form.order, labels)
         if key not in self._forms:
             noise = self._draw([FORM, crc32(repr(key).encode())], self.knowledge.n_dimensions)
             self._forms[key] = self.map + self.form_noise * noise

@@ -1,0 +1,140 @@
+"""The tree of tokens, and the pass that puts it through a model."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hofsteer import Respondent
+from hofsteer.instruments import Administration
+from hofsteer.respondent import hf
+from hofsteer.respondent.attention import row_masks
+from hofsteer.respondent.trie import Trie, groups_of_neighbours
+
+SAME_AS_PLAIN = 1e-5
+
+
+@pytest.fixture
+def own_tiny(tiny_folder):
+    """The tiny respondent for a test that breaks it."""
+    return Respondent.from_pretrained(str(tiny_folder))
+
+
+def random_rows(seed: int) -> list[tuple[int, ...]]:
+    """Rows over a small alphabet, which share beginnings; one begins another, and one is there twice."""
+    rng = np.random.default_rng([8, seed])
+    rows = [tuple(rng.integers(3, size=rng.integers(1, 9)).tolist()) for _ in range(12)]
+    return [*rows, rows[0], rows[1][: max(1, len(rows[1]) - 1)]]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_row_is_a_path_and_every_beginning_is_one_node(seed):
+    rows = random_rows(seed)
+    trie = Trie.of(rows)
+    beginnings = {row[:k] for row in rows for k in range(1, len(row) + 1)}
+    assert len(trie.tokens) == len(beginnings)
+    for row, path in zip(rows, trie.paths, strict=True):
+        assert tuple(trie.tokens[path].tolist()) == row
+        assert trie.depths[path].tolist() == list(range(len(row)))
+    at_home = trie.by_row.ravel()[trie.homes]
+    np.testing.assert_array_equal(at_home, np.arange(len(trie.tokens)))
+
+
+@pytest.mark.parametrize("most", [1, 20, 60, 10_000])
+def test_groups_hold_every_row_once_and_fit(most):
+    rows = random_rows(3)
+    groups = groups_of_neighbours(rows, most, in_front=2)
+    assert sorted(index for group in groups for index in group) == list(range(len(rows)))
+    for group in groups:
+        assert len(group) == 1 or len(group) * (2 + max(len(rows[i]) for i in group)) <= most
+
+
+def test_a_pass_has_one_position_for_each_token_of_each_beginning(tiny, vsm13):
+    seen = []
+
+    def look(model, positional, named):
+        seen.append(named["inputs_embeds"].shape[:2])
+
+    hook = tiny.model.register_forward_pre_hook(look, with_kwargs=True)
+    try:
+        tiny.respond([Administration(vsm13)], np.zeros((3, 4, tiny.width), np.float32))
+    finally:
+        hook.remove()
+    rows = tiny.rendered(Administration(vsm13)).rows
+    beginnings = {row[:k] for row in rows for k in range(1, len(row) + 1)}
+    assert sum(length for _, length in seen[-1:]) == 4 + len(beginnings)
+    assert len(beginnings) < sum(map(len, rows))
+
+
+@pytest.mark.parametrize("positions_per_pass", [300, 1_000, 5_000, 1 << 16])
+@pytest.mark.parametrize("tokens", [0, 1, 7])
+def test_the_trie_gives_what_the_reference_gives(own_tiny, vsm13, positions_per_pass, tokens):
+    own_tiny.positions_per_pass = positions_per_pass
+    prompts = (
+        np.random.default_rng([5, tokens]).normal(0, own_tiny.spread, (3, tokens, own_tiny.width)).astype(np.float32)
+    )
+    forms = [Administration(vsm13, system="You live in Japan."), Administration(vsm13, order="reversed")]
+    found = own_tiny.respond(forms, prompts)
+    assert own_tiny.uses_trie
+    own_tiny.uses_trie = False
+    wanted = own_tiny.respond(forms, prompts)
+    np.testing.assert_allclose(found.probabilities, wanted.probabilities, rtol=0, atol=SAME_AS_PLAIN)
+    np.testing.assert_allclose(found.valid_mass, wanted.valid_mass, rtol=0, atol=SAME_AS_PLAIN)
+
+
+def broken_positions(respondent, monkeypatch):
+    right = respondent._logits
+
+    def wrong(embeds, mask, kept, **options):
+        if "position_ids" in options:
+            options["position_ids"] = torch.arange(embeds.shape[1]).expand(len(embeds), -1)
+        return right(embeds, mask, kept, **options)
+
+    monkeypatch.setattr(respondent, "_logits", wrong)
+
+
+def broken_mask(respondent, monkeypatch):
+    def wrong(model, length):
+        mask, _ = row_masks(model, length)
+        mask = mask.clone()
+        mask[..., -1, 0] = False  # one token of one row is not seen
+        return mask, frozenset()
+
+    monkeypatch.setattr(hf, "row_masks", wrong)
+
+
+@pytest.mark.parametrize("broken", [broken_positions, broken_mask])
+def test_the_check_finds_what_is_wrong_and_the_reference_answers(own_tiny, tiny, short, monkeypatch, caplog, broken):
+    broken(own_tiny, monkeypatch)
+    prompts = np.random.default_rng([5, 5]).normal(0, tiny.spread, (2, 3, tiny.width)).astype(np.float32)
+    with caplog.at_level(logging.WARNING, logger="hofsteer"):
+        found = own_tiny.respond([Administration(short)], prompts)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "items are asked one by one, not in one pass: log-probabilities would differ by" in line
+    wanted = tiny.respond([Administration(short)], prompts)
+    np.testing.assert_allclose(found.probabilities, wanted.probabilities, rtol=0, atol=SAME_AS_PLAIN)
+
+
+def test_a_longer_item_is_checked_again(own_tiny, vsm13, monkeypatch):
+    checked = []
+    fault = own_tiny._trie_fault
+
+    def look(prompt, rendered, row):
+        checked.append(len(rendered.rows[row]))
+        return fault(prompt, rendered, row)
+
+    monkeypatch.setattr(own_tiny, "_trie_fault", look)
+    form = Administration(vsm13)
+    for one in (form, form, replace(form, system="You live in Japan."), form):
+        own_tiny.respond([one])
+    assert len(checked) == 2
+    assert checked[0] < checked[1]
+
+
+def test_a_first_candidate_of_nan_decides_nothing(own_tiny, short):
+    prompts = np.full((1, 2, own_tiny.width), np.nan, np.float32)
+    assert own_tiny.respond([Administration(short)], prompts).failures[0] is not None
+    assert own_tiny.uses_trie
+    assert own_tiny._checked_length == 0
