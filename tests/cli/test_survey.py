@@ -8,7 +8,7 @@ from hofsteer.instruments import Administration
 
 KEYS = [
     *("schema", "model", "instrument", "constants", "administrations"),
-    *("soft_prompt", "scores", "items", "target", "loss"),
+    *("read_out", "soft_prompt", "scores", "items", "target", "loss", "read_out_floor"),
 ]
 
 
@@ -29,7 +29,7 @@ def test_json(hofsteer, tiny_folder, vsm13):
     assert list(table["scores"]) == list(vsm13.dimension_ids)
     assert list(table["items"]) == list(vsm13.item_ids)
     for item in table["items"].values():
-        assert list(item) == ["mean", "probabilities", "valid_mass"]
+        assert list(item) == ["mean", "probabilities", "valid_mass", "refused", "unparsable"]
         assert sum(item["probabilities"]) == pytest.approx(1)
         assert item["mean"] == pytest.approx(np.dot(item["probabilities"], [1, 2, 3, 4, 5]))
         assert 0 < item["valid_mass"] <= 1
@@ -86,6 +86,31 @@ def test_options_reach_the_model(options, form, hofsteer, tiny, tiny_folder, vsm
     np.testing.assert_allclose(found, answers(tiny, vsm13, **form), rtol=1e-4)
     if form:
         assert not np.allclose(found, answers(tiny, vsm13), rtol=1e-2)
+
+
+def test_read_outs_have_their_floor(hofsteer):
+    table = hofsteer(
+        *("survey", "--model", "mini", "--as", "JPN", "--read-out", "sampled"),
+        *("--temperature", "0.8", "--top-p", "0.8", "--draws", "5", "--json"),
+    ).json()
+    assert table["read_out"]["kind"] == "sampled"
+    assert table["read_out_floor"] > 5
+    assert hofsteer("survey", "--model", "mini", "--as", "JPN", "--json").json()["read_out_floor"] < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--read-out", "greddy"), "got 'greddy'; did you mean 'greedy'?"),
+        (("--top-p", "1.5"), "top_p: "),
+        (("--draws", "0"), "draws: "),
+        (("--template", "thinking"), "--template wants key=value, got 'thinking'"),
+    ],
+)
+def test_settings_of_the_read_out_are_checked(hofsteer, options, said):
+    result = hofsteer("survey", *options)
+    assert result.code == 2
+    assert said in result.err
 
 
 def test_persona_names_the_target(hofsteer, tiny_folder):

@@ -86,7 +86,15 @@ def test_skill_of_the_mean_country_is_zero_and_of_a_hit_one(objective, steering)
 
 def test_json(objective, steering):
     table = evaluate_run(objective, steering).to_json()
-    assert list(table) == ["target", "dimensions_compared", "estimated", "noise_floor", "skill", "rows"]
+    assert list(table) == [
+        "target",
+        "dimensions_compared",
+        "estimated",
+        "noise_floor",
+        "read_out_floor",
+        "skill",
+        "rows",
+    ]
     assert (table["target"], table["dimensions_compared"]) == ("JPN", ["PDI", "IDV", "MAS", "UAI", "LTO", "IVR"])
     assert table["noise_floor"] == {"points": pytest.approx(10.8, abs=0.1), "n": 50}
     assert all(list(row) == ["name", "loss", "loss_sum", "scores", "valid_mass"] for row in table["rows"].values())

@@ -46,6 +46,8 @@ def test_json(ask, vsm13):
         "mean": pytest.approx(3),
         "probabilities": pytest.approx([0.2] * 5),
         "valid_mass": pytest.approx(0.5),
+        "refused": 0.0,
+        "unparsable": 0.0,
     }
     assert json.loads(json.dumps(table, allow_nan=False)) == table
 
