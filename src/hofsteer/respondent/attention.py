@@ -30,9 +30,9 @@ class Layout:
     nodes: torch.Tensor  # (R * T,), position that stands at each place of the rows
     homes: torch.Tensor  # (positions,), place from which each position takes its output
     n_rows: int
-    masks: Masks  # of one row, (1, 1, T, T): one for all layers, or by layer type
+    masks: Masks  # of one row, (1, 1, T, T) or a stand-in: one for all layers, or by layer type
     implementation: str  # the model's own attention
-    plain: frozenset[int]  # ids of the masks that are causal and nothing else
+    plain: frozenset[int]  # ids of the stand-ins for masks that are causal and nothing else
 
 
 _current: ContextVar[Layout | None] = ContextVar("hofsteer_layout", default=None)
@@ -41,19 +41,18 @@ _current: ContextVar[Layout | None] = ContextVar("hofsteer_layout", default=None
 def row_masks(model: Any, length: int) -> tuple[Masks, frozenset[int]]:
     """Return the masks that a model uses on a row of `length` tokens, and which are causal and nothing else.
 
-    They are the model's own: by layer type where it has several.
+    They are the model's own: by layer type where it has several. Where sdpa needs none, as a mask is merely causal, a
+    stand-in of one number is returned, so that long rows cost no memory.
     """
     config = model.config.get_text_config()
     embeds = torch.empty(1, length, 1, dtype=model.dtype, device=model.device)
     found = create_masks_for_generate(config, embeds, None, None, and_mask_function=_everything, position_ids=None)
-    masks = found if isinstance(found, dict) else {"": found}
+    masks = dict(found) if isinstance(found, dict) else {"": found}
     causal = torch.ones(length, length, dtype=torch.bool, device=model.device).tril()
-    plain = set()
-    for mask in masks.values():
-        allowed = mask if mask.dtype == torch.bool else mask == 0
-        if bool((allowed == causal).all()):
-            plain.add(id(mask))
-    return (found if isinstance(found, dict) else masks[""]), frozenset(plain)
+    stand_in = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=model.device)
+    if config._attn_implementation == "sdpa":
+        masks = {name: stand_in if bool((mask == causal).all()) else mask for name, mask in masks.items()}
+    return (masks if isinstance(found, dict) else masks[""]), frozenset({id(stand_in)})
 
 
 def _everything(batch: Any, head: Any, query: Any, key: Any) -> Any:

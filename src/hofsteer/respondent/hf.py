@@ -24,7 +24,7 @@ from hofsteer.files import hash_bytes
 from hofsteer.instruments import Administration
 from hofsteer.instruments.base import Floats
 from hofsteer.respondent import mini
-from hofsteer.respondent.attention import Layout, in_rows, row_masks
+from hofsteer.respondent.attention import Layout, Masks, in_rows, row_masks
 from hofsteer.respondent.base import Respondent, Responses, SoftPrompts, common_instrument, make_responses
 from hofsteer.respondent.generate import generated_responses
 from hofsteer.respondent.read_out import token_log_probabilities
@@ -33,6 +33,7 @@ from hofsteer.respondent.trie import Trie, groups_of_neighbours
 
 BUNDLED = ("mini",)
 POSITIONS_PER_PASS = {"cpu": 1 << 14, "cuda": 1 << 16}  # tokens of one forward pass, padding included
+MOST_LAYOUTS = 256  # kept from one call to the next
 SHORTEST_SHARE = 0.8  # rows share a padded pass if the shortest is at least this share of the longest
 # Largest difference of log-probabilities between both paths, in units of the largest logit: what rounding explains.
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
@@ -56,6 +57,7 @@ class HFRespondent(Respondent):
         self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.uses_trie = True  # until it is found not to give what the reference path gives
         self._checked_length = 0  # of the longest row on which both paths were compared
+        self._masks: dict[int, tuple[Masks, frozenset[int]]] = {}  # by the length of the rows
         self._layouts: dict[tuple[int, tuple[tuple[int, ...], ...]], tuple[Trie, Layout]] = {}
 
     @classmethod
@@ -291,7 +293,12 @@ class HFRespondent(Respondent):
             front = np.broadcast_to(np.arange(soft), (n_rows, soft))
             nodes = np.concatenate([front, soft + trie.by_row], axis=1).ravel()
             homes = np.concatenate([np.arange(soft), trie.homes // longest * length + soft + trie.homes % longest])
-            masks, plain = row_masks(self.model, length)
+            if length not in self._masks:
+                self._masks[length] = row_masks(self.model, length)
+            masks, plain = self._masks[length]
+            if len(self._layouts) >= MOST_LAYOUTS:
+                self._layouts.clear()
+                self._masks = {length: (masks, plain)}
             self._layouts[soft, rows] = (
                 trie,
                 Layout(
