@@ -619,3 +619,10 @@ def test_a_folder_in_the_working_directory_goes_before_the_hub(tiny_folder, shor
     respondent = Respondent.from_pretrained(tiny_folder.name)
     assert respondent.settings == ModelSettings(id=tiny_folder.name)
     assert respondent.fingerprint == tiny.fingerprint
+
+
+def test_a_model_that_takes_no_embeddings_is_refused_by_name(tiny_folder, tiny_tokenizer):
+    model = transformers.AutoModelForCausalLM.from_pretrained(tiny_folder)
+    model.forward = lambda input_ids, attention_mask: None
+    with pytest.raises(ModelError, match=r"^old: LlamaForCausalLM takes no inputs_embeds, so no soft prompt either$"):
+        HFRespondent(model, tiny_tokenizer, ModelSettings(id="old"))

@@ -114,7 +114,7 @@ def _show(run: "Run", as_json: bool) -> None:
         NOT_CONCLUDED,
         noise_floor_note,
         outcome,
-        points,
+        read_out_floor_note,
         results_table,
     )
 
@@ -126,11 +126,8 @@ def _show(run: "Run", as_json: bool) -> None:
     floor = noise_floor_note(evaluation.noise_floor, evaluation.digits, evaluation.variation)
     for text in (outcome(evaluation), floor, NOT_CONCLUDED):
         console.print(text, highlight=False)
-    if evaluation.read_out_floor > 0.005:
-        floor = points(evaluation.read_out_floor, evaluation.digits)
-        console.print(
-            f"Read-out floor: {floor} points, the loss of the target's own scores read this way", highlight=False
-        )
+    if (rough := read_out_floor_note(evaluation.read_out_floor, evaluation.digits)) is not None:
+        console.print(rough, highlight=False)
     if evaluation.simulated:
         console.print(MINI_STATEMENT)
     console.print(

@@ -2,7 +2,14 @@
 
 from hofsteer.report.figure import convergence_figure
 from hofsteer.report.html import adapter_card, run_report
-from hofsteer.report.statement import MINI_STATEMENT, NOT_CONCLUDED, noise_floor_note, outcome, statement
+from hofsteer.report.statement import (
+    MINI_STATEMENT,
+    NOT_CONCLUDED,
+    noise_floor_note,
+    outcome,
+    read_out_floor_note,
+    statement,
+)
 from hofsteer.report.table import ESTIMATE_NOTE, points, results_table
 
 __all__ = [
@@ -14,6 +21,7 @@ __all__ = [
     "noise_floor_note",
     "outcome",
     "points",
+    "read_out_floor_note",
     "results_table",
     "run_report",
     "statement",

@@ -4,7 +4,7 @@ from html import escape
 
 from hofsteer.evaluation.base import RunEvaluation
 from hofsteer.instruments import Instrument
-from hofsteer.report.statement import MINI_STATEMENT, NOT_CONCLUDED, noise_floor_note, statement
+from hofsteer.report.statement import MINI_STATEMENT, NOT_CONCLUDED, noise_floor_note, read_out_floor_note, statement
 from hofsteer.report.table import ESTIMATE_NOTE, result_heads, result_rows
 
 STYLE = """
@@ -56,6 +56,8 @@ def _limits(evaluation: RunEvaluation, model: str, instrument: Instrument) -> li
         noise_floor_note(evaluation.noise_floor, evaluation.digits, evaluation.variation),
         "Skill is 1 - loss / loss of the mean of the other countries.",
     ]
+    if (floor := read_out_floor_note(evaluation.read_out_floor, evaluation.digits)) is not None:
+        said.append(floor)
     if evaluation.target.estimated or evaluation.rows["nearest"].estimated:
         said.append(f"{ESTIMATE_NOTE}.")
     return [*said, MINI_STATEMENT] if evaluation.simulated else said

@@ -35,6 +35,13 @@ def noise_floor_note(points: float, digits: int = 1, variation: str = "by one sc
     )
 
 
+def read_out_floor_note(points: float, digits: int = 1) -> str | None:
+    """Return what a read-out floor is; None where answers are read exactly and there is none to speak of."""
+    if round(points, digits) == 0:
+        return None
+    return f"Read-out floor: {points:.{digits}f} points, the loss of the target's own scores read this way."
+
+
 def statement(model: str, evaluation: RunEvaluation, instrument: str) -> str:
     """Return the paragraph that says what an adapter is, what it is not, and what was not shown."""
     target = evaluation.target

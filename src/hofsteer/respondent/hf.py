@@ -45,6 +45,9 @@ class HFRespondent(Respondent):
     """Reads the answers of a causal language model from its logits. The model is never changed."""
 
     def __init__(self, model: Any, tokenizer: Any, settings: ModelSettings) -> None:
+        takes = inspect.signature(model.forward).parameters
+        if "inputs_embeds" not in takes:
+            raise ModelError(f"{settings.id}: {type(model).__name__} takes no inputs_embeds, so no soft prompt either")
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.settings = settings
@@ -54,7 +57,7 @@ class HFRespondent(Respondent):
         self._said: set[str] = set()
         self.positions_per_pass = POSITIONS_PER_PASS.get(self.device.type, POSITIONS_PER_PASS["cpu"])
         self._rendered: dict[Administration, Rendered] = {}
-        self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._keeps_logits = "logits_to_keep" in takes
         self.uses_trie = True  # until it is found not to give what the reference path gives
         self._checked_length = 0  # of the longest row on which both paths were compared
         self._masks: dict[int, tuple[Masks, frozenset[int]]] = {}  # by the length of the rows
