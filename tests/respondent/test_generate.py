@@ -100,3 +100,12 @@ def test_an_item_that_nobody_answers_fails_the_candidate(tiny, short, monkeypatc
 )
 def test_what_a_text_says(text, labels, options, wanted):
     assert parse_answer(text, list(labels), options) == wanted
+
+
+def test_broken_logits_fail_the_candidate_and_say_nothing(tiny, short):
+    prompts = np.zeros((2, 3, tiny.width), np.float32)
+    prompts[0] = np.nan
+    responses = tiny.respond([Administration(short)], prompts, ReadOut(kind="generated", max_new_tokens=1))
+    assert responses.failures[0] == "the model gave NaN or infinite logits"
+    assert np.isnan(responses.probabilities[0]).all()
+    assert responses.failures[1] != responses.failures[0]

@@ -17,7 +17,7 @@ from hofsteer import Respondent
 from hofsteer.config import ModelSettings
 from hofsteer.errors import InstrumentError, ModelError, SoftPromptError
 from hofsteer.instruments import Administration
-from hofsteer.respondent import hf
+from hofsteer.respondent import hf, loading
 from hofsteer.respondent.hf import HFRespondent
 
 # In float32, sums in another order differ by 2e-7; a wrong mask, place or order shows from 1e-3.
@@ -595,7 +595,7 @@ def test_the_revision_is_asked_of_the_hub_alone(tiny_folder, local, monkeypatch)
         raise OSError("seen")
 
     seen: list[tuple[str, dict[str, Any]]] = []
-    monkeypatch.setattr(hf.AutoTokenizer, "from_pretrained", look)
+    monkeypatch.setattr(loading.AutoTokenizer, "from_pretrained", look)
     model_id = str(tiny_folder) if local else "some-org/some-model"
     with pytest.raises(ModelError, match=r"seen$"):
         Respondent.from_pretrained(model_id, revision="abc123")

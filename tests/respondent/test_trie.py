@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from families import FAMILIES
 from hofsteer import Respondent
 from hofsteer.instruments import Administration
 from hofsteer.respondent import hf
@@ -100,7 +101,7 @@ def broken_mask(respondent, monkeypatch):
         mask, _ = row_masks(model, length)
         mask = mask.clone()
         mask[..., -1, 0] = False  # one token of one row is not seen
-        return mask, frozenset()
+        return mask, torch.empty(0)
 
     monkeypatch.setattr(hf, "row_masks", wrong)
 
@@ -121,9 +122,9 @@ def test_a_longer_item_is_checked_again(own_tiny, vsm13, monkeypatch):
     checked = []
     fault = own_tiny._trie_fault
 
-    def look(prompt, rendered, row):
-        checked.append(len(rendered.rows[row]))
-        return fault(prompt, rendered, row)
+    def look(prompt, rows):
+        checked.append(max(map(len, rows)))
+        return fault(prompt, rows)
 
     monkeypatch.setattr(own_tiny, "_trie_fault", look)
     form = Administration(vsm13)
@@ -137,4 +138,54 @@ def test_a_first_candidate_of_nan_decides_nothing(own_tiny, short):
     prompts = np.full((1, 2, own_tiny.width), np.nan, np.float32)
     assert own_tiny.respond([Administration(short)], prompts).failures[0] is not None
     assert own_tiny.uses_trie
-    assert own_tiny._checked_length == 0
+    assert own_tiny._checked == (0, 0)
+
+
+def test_a_larger_pass_is_checked_again(tiny_tokenizer, vsm13, short, tmp_path):
+    """Llama 4 scales by the place in the pass: few items fit below the place where it begins, all of them do not."""
+    llama4 = next(family for family in FAMILIES if family.name == "Llama 4")
+    family = replace(llama4, options={**llama4.options, "floor_scale": 600})
+    model = Respondent.from_pretrained(str(family.save(tmp_path, tiny_tokenizer)))
+    longest = Administration(replace(short, items=(max(vsm13.items, key=lambda item: len(item.wordings[0])),)))
+    model.respond([longest])
+    assert model.uses_trie
+    model.respond([Administration(vsm13)])  # no item is longer
+    assert not model.uses_trie
+
+
+def test_a_check_that_runs_out_of_memory_goes_on_in_parts(own_tiny, tiny, vsm13, monkeypatch):
+    asked, passing = [], own_tiny._trie_logits
+
+    def small(prompts, rows, reads):
+        asked.append(len(rows))
+        if len(rows) > 6:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return passing(prompts, rows, reads)
+
+    monkeypatch.setattr(own_tiny, "_trie_logits", small)
+    found = own_tiny.respond([Administration(vsm13)])
+    assert own_tiny.uses_trie
+    assert asked[0] == 24
+    assert asked[-1] <= 6
+    wanted = tiny.respond([Administration(vsm13)])
+    np.testing.assert_allclose(found.probabilities, wanted.probabilities, rtol=0, atol=SAME_AS_PLAIN)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_batches_of_5_to_20_give_the_same_bytes(vsm13, threads):
+    """What a resumed run relies on, on one machine."""
+    mini = Respondent.from_pretrained("mini")
+    prompts = np.random.default_rng([5, 6]).normal(0, mini.spread, (20, 8, mini.width)).astype(np.float32)
+    form = Administration(vsm13)
+    length = 8 + max(map(len, mini.rendered(form).rows))
+    before = torch.get_num_threads()
+    found = {}
+    for size in (20, 10, 5):
+        mini.positions_per_pass = size * 24 * length
+        found[size, before] = mini.respond([form], prompts).probabilities.tobytes()
+    try:
+        torch.set_num_threads(threads)
+        found[5, threads] = mini.respond([form], prompts).probabilities.tobytes()
+    finally:
+        torch.set_num_threads(before)
+    assert len(set(found.values())) == 1

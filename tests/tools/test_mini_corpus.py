@@ -9,7 +9,7 @@ from hofsteer.instruments import Administration, load_instrument
 from hofsteer.respondent.mini import FOLDER
 from hofsteer.targets import complete_countries
 from hofsteer.world import BIAS_LEFT
-from mini_corpus import SURVEY, UNSEEN_WORDING, Corpus, facts, mini_census, texts
+from mini_corpus import SURVEY, UNSEEN_WORDING, Corpus, Example, facts, mini_census, texts
 
 VSM13 = load_instrument(SURVEY)
 
@@ -75,8 +75,6 @@ def test_a_persona_s_first_answer_is_its_country_s_with_some_bias_left(corpus):
     prior[row] += 1 - BIAS_LEFT
     checked = 0
     while checked < 20:
-        from mini_corpus import Example
-
         example = Example([])
         corpus._ask(example, prior, row, False, rng)
         stem = corpus.tokenizer.decode(example.tokens).removeprefix("<|user|>").split("\n")[0]
@@ -90,8 +88,6 @@ def test_a_persona_s_first_answer_is_its_country_s_with_some_bias_left(corpus):
 
 def test_answers_in_the_context_count_as_bayes_rule_says(corpus):
     """Two questions asked of a prior of two countries, by hand."""
-    from mini_corpus import Example
-
     census = mini_census()
     corpus.lesson = 1
     prior = np.zeros(len(census.codes))

@@ -45,16 +45,19 @@ def bench(
         table.add_column(column, justify="left" if column == "how" else "right")
     padded, texts = found.speedup_vs_padded, found.speedup_vs_generate
     name = "one pass" if found.one_pass else "item by item (no one-pass answers from this model)"
-    table.add_row(name, str(found.positions_trie), f"{found.seconds_trie:.3f}", "")
+    positions = "" if found.positions_trie is None else str(found.positions_trie)
+    table.add_row(name, positions, f"{found.seconds_trie:.3f}", "")
     table.add_row("padded batch", str(found.positions_padded), f"{found.seconds_padded:.3f}", f"{padded:.1f}")
     if texts is not None:
         label = f"5 sampled texts of at most {NEW_TOKENS} tokens"
         table.add_row(label, "", f"{found.seconds_generate:.3f}", f"{texts:.1f}")
     console = results()
     console.print(table)
+    share = found.share_of_matmul_rate
+    rate = f"a float32 matrix product here ({found.matmul_gflops:.0f} GFLOP/s)"
+    of_rate = "" if share is None else f", {100 * share:.0f} % of the rate of {rate}"
     console.print(
-        f"{found.candidates_a_second:.1f} candidates a second, {100 * found.share_of_matmul_rate:.0f} % of the rate "
-        f"of a float32 matrix product here ({found.matmul_gflops:.0f} GFLOP/s); largest difference "
-        f"of log-probabilities {found.max_abs_difference:.1e}",
+        f"{found.candidates_a_second:.1f} candidates a second{of_rate}; largest difference of log-probabilities "
+        f"{found.max_abs_difference:.1e}",
         highlight=False,
     )

@@ -32,17 +32,17 @@ class Layout:
     n_rows: int
     masks: Masks  # of one row, (1, 1, T, T) or a stand-in: one for all layers, or by layer type
     implementation: str  # the model's own attention
-    plain: frozenset[int]  # ids of the stand-ins for masks that are causal and nothing else
+    stand_in: torch.Tensor  # where a layer is given this mask, it is causal and nothing else
 
 
 _current: ContextVar[Layout | None] = ContextVar("hofsteer_layout", default=None)
 
 
-def row_masks(model: Any, length: int) -> tuple[Masks, frozenset[int]]:
-    """Return the masks that a model uses on a row of `length` tokens, and which are causal and nothing else.
+def row_masks(model: Any, length: int) -> tuple[Masks, torch.Tensor]:
+    """Return the masks that a model uses on a row of `length` tokens, and what stands in for a merely causal one.
 
-    They are the model's own: by layer type where it has several. Where sdpa needs none, as a mask is merely causal, a
-    stand-in of one number is returned, so that long rows cost no memory.
+    They are the model's own: by layer type where it has several. Where a mask is merely causal, sdpa needs none: a
+    stand-in of one number takes its place, so that long rows cost no memory.
     """
     config = model.config.get_text_config()
     embeds = torch.empty(1, length, 1, dtype=model.dtype, device=model.device)
@@ -52,7 +52,7 @@ def row_masks(model: Any, length: int) -> tuple[Masks, frozenset[int]]:
     stand_in = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=model.device)
     if config._attn_implementation == "sdpa":
         masks = {name: stand_in if bool((mask == causal).all()) else mask for name, mask in masks.items()}
-    return (masks if isinstance(found, dict) else masks[""]), frozenset({id(stand_in)})
+    return (masks if isinstance(found, dict) else masks[""]), stand_in
 
 
 def _everything(batch: Any, head: Any, query: Any, key: Any) -> Any:
@@ -81,7 +81,7 @@ def attend(
     layout = _current.get()
     if layout is None:
         raise RuntimeError(f"{NAME} attends inside `in_rows` only")
-    if layout.implementation == "sdpa" and id(attention_mask) in layout.plain:
+    if attention_mask is layout.stand_in:
         attention_mask = None  # sdpa takes it to be causal then
 
     def to_rows(states: torch.Tensor) -> torch.Tensor:

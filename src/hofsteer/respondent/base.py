@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SoftPrompts = NDArray[np.float32]  # (P, L, W)
 
+NOT_NUMBERS = "the model gave NaN or infinite logits"
 LEAST_VALID_MASS = 1e-6  # an item whose options get less was not answered: nothing is left to renormalise
 
 
@@ -131,23 +132,14 @@ def option_log_probabilities(log_probabilities: Floats, read_out: ReadOut) -> Fl
     """
     if read_out.kind == "expected":
         return log_probabilities
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+    import torch
+
+    from hofsteer.respondent.read_out import token_log_probabilities
+
+    with np.errstate(divide="ignore", invalid="ignore"):
         others = np.log(np.maximum(1 - np.exp(log_probabilities).sum(axis=-1, keepdims=True), 0.0))
-        logs = np.concatenate([log_probabilities, others], axis=-1)
-        if read_out.kind == "greedy":
-            best = np.arange(logs.shape[-1]) == logs.argmax(axis=-1)[..., None]
-            kept = np.where(best, 0.0, -np.inf)
-            return np.asarray(np.where(np.isnan(logs).any(axis=-1, keepdims=True), np.nan, kept)[..., :-1])
-        logs = logs / read_out.temperature
-        logs -= np.logaddexp.reduce(logs, axis=-1, keepdims=True)
-        order = np.argsort(-logs, axis=-1, kind="stable")
-        ranked = np.take_along_axis(np.exp(logs), order, axis=-1)
-        before = np.cumsum(ranked, axis=-1) - ranked
-        dropped = np.empty_like(logs, dtype=np.bool_)
-        np.put_along_axis(dropped, order, before >= read_out.top_p, axis=-1)
-        logs = np.where(dropped & (read_out.top_p < 1), -np.inf, logs)
-        logs -= np.logaddexp.reduce(logs, axis=-1, keepdims=True)
-    return np.asarray(logs[..., :-1])
+    logs = np.concatenate([log_probabilities, others], axis=-1)
+    return np.asarray(token_log_probabilities(torch.from_numpy(logs), read_out)[..., :-1])
 
 
 def common_instrument(administrations: Sequence[Administration]) -> Instrument:
@@ -161,7 +153,7 @@ def common_instrument(administrations: Sequence[Administration]) -> Instrument:
 
 def _failure(broken: NDArray[np.bool_], valid_mass: Floats) -> str:
     if broken.any():
-        return "the model gave NaN or infinite logits"
+        return NOT_NUMBERS
     if valid_mass.min() >= LEAST_VALID_MASS:
         return "no draw of an item took one of its options"
     item = int(np.argmin(valid_mass.min(axis=0))) + 1

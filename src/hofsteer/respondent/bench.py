@@ -28,7 +28,7 @@ class Bench:
     threads: int
     repetitions: int
     one_pass: bool  # whether the model can be asked in one pass
-    positions_trie: int
+    positions_trie: int | None  # None where items are asked one by one
     positions_padded: int
     seconds_trie: float
     seconds_padded: float
@@ -37,7 +37,7 @@ class Bench:
     speedup_vs_generate: float | None
     candidates_a_second: float
     matmul_gflops: float  # of a float32 product of two 2048 x 2048 matrices, measured in the same loop
-    share_of_matmul_rate: float
+    share_of_matmul_rate: float | None
     max_abs_difference: float  # of log-probabilities of options, trie against padded
 
     def to_json(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def bench(
     median = {name: float(np.median(times)) for name, times in seconds.items()}
     tree = Trie.of(rows)
     rate = 2 * MATMUL_SIZE**3 / median["matmul"]
-    work = flops(respondent, tree, reads, SOFT_TOKENS)
+    work = flops(respondent, tree, reads, SOFT_TOKENS) if one_pass else None
     length = SOFT_TOKENS + max(map(len, rows))
     return Bench(
         items=len(rendered.reads),
@@ -106,7 +106,7 @@ def bench(
         threads=torch.get_num_threads(),
         repetitions=repetitions,
         one_pass=one_pass,
-        positions_trie=SOFT_TOKENS + len(tree.tokens),
+        positions_trie=SOFT_TOKENS + len(tree.tokens) if one_pass else None,
         positions_padded=len(rows) * length,
         seconds_trie=median["trie"],
         seconds_padded=median["padded"],
@@ -115,7 +115,7 @@ def bench(
         speedup_vs_generate=median["generate"] / median["trie"] if generate else None,
         candidates_a_second=1 / median["trie"],
         matmul_gflops=rate / 1e9,
-        share_of_matmul_rate=work / median["trie"] / rate,
+        share_of_matmul_rate=None if work is None else work / median["trie"] / rate,
         max_abs_difference=float(np.abs(answers["trie"] - answers["padded"]).max()),
     )
 

@@ -9,7 +9,7 @@ import torch
 from hofsteer.config import ReadOut
 from hofsteer.instruments import Administration
 from hofsteer.instruments.base import Floats
-from hofsteer.respondent.base import Responses, common_instrument
+from hofsteer.respondent.base import NOT_NUMBERS, Responses, common_instrument
 from hofsteer.respondent.draws import uniforms
 from hofsteer.respondent.parsing import Said, parse_answer
 from hofsteer.respondent.read_out import token_log_probabilities
@@ -30,6 +30,7 @@ def generated_responses(
     mask = common_instrument(administrations).option_mask
     shape = (len(prompts), len(administrations), len(mask))
     counts, refused, unparsable = np.zeros((*shape, mask.shape[1])), np.zeros(shape), np.zeros(shape)
+    broken = np.zeros(len(prompts), dtype=np.bool_)
     for a, administration in enumerate(administrations):
         for i, item in enumerate(administration.instrument.items):
             numbers = uniforms(read_out, administration, i, read_out.max_new_tokens)
@@ -37,15 +38,17 @@ def generated_responses(
             shown = administration.presented(item)
             words = [item.options[k].text for k in shown]
             for p, texts in enumerate(generate(respondent, prompts, start, numbers, read_out)):
-                for text in texts:
+                broken[p] |= texts is None
+                for text in texts or ():
                     said = parse_answer(text, administration.option_labels(item), words)
                     _count(said, shown, counts[p, a, i], refused[p, a], unparsable[p, a], i)
     used = counts.sum(axis=-1)
-    silent = (used == 0).any(axis=(1, 2))
+    silent = (used == 0).any(axis=(1, 2)) | broken
     with np.errstate(invalid="ignore"):
         probabilities = counts / used[..., None]
     probabilities[silent] = np.nan
-    failures = tuple("no generated text of an item chose one of its options" if one else None for one in silent)
+    reasons = np.where(broken, NOT_NUMBERS, "no generated text of an item chose one of its options")
+    failures = tuple(str(reason) if one else None for one, reason in zip(silent, reasons, strict=True))
     draws = read_out.draws
     return Responses(probabilities, used / draws, mask, failures, refused / draws, unparsable / draws)
 
@@ -61,8 +64,10 @@ def _count(said: Said, shown: Sequence[int], counts: Floats, refused: Floats, un
 
 def generate(
     respondent: "HFRespondent", prompts: torch.Tensor, start: Text, numbers: Floats, read_out: ReadOut
-) -> list[list[str]]:
+) -> list[list[str] | None]:
     """Return the texts of every candidate and draw after one prompt, without special tokens.
+
+    None for a candidate under which the model gives NaN or infinite logits.
 
     At each step the token is the one at which the cumulated probabilities, the likeliest first, exceed the uniform.
     There is no cache: each step is a plain forward pass over what is there, right for every architecture, and texts
@@ -75,23 +80,28 @@ def generate(
         numbers: uniforms (draws, most new tokens).
         read_out: temperature and top-p.
     """
+    return [_texts(respondent, prompt, start, numbers, read_out) for prompt in prompts]
+
+
+def _texts(
+    respondent: "HFRespondent", prompt: torch.Tensor, start: Text, numbers: Floats, read_out: ReadOut
+) -> list[str] | None:
+    """Return the texts of one candidate (L, W), one a draw."""
     ends = respondent.end_ids
-    tokenizer = respondent.tokenizer
-    texts = []
-    for prompt in prompts:
-        said: list[Text] = [()] * len(numbers)
-        for step in range(numbers.shape[1]):
-            going = sorted({text for text in said if not text or text[-1] not in ends})
-            if not going:
-                break
-            logits = respondent.next_logits(prompt, [start + text for text in going])
-            logs = token_log_probabilities(logits, read_out)
-            ranked, order = logs.double().exp().sort(stable=True, dim=-1, descending=True)
-            reached = ranked.cumsum(-1).cpu().numpy()
-            for draw, text in enumerate(said):
-                if text in going:
-                    row = going.index(text)
-                    place = int(np.searchsorted(reached[row], numbers[draw, step] * reached[row, -1], side="right"))
-                    said[draw] = (*text, int(order[row, min(place, reached.shape[1] - 1)]))
-        texts.append([tokenizer.decode(text, skip_special_tokens=True) for text in said])
-    return texts
+    said: list[Text] = [()] * len(numbers)
+    for step in range(numbers.shape[1]):
+        going = sorted({text for text in said if not text or text[-1] not in ends})
+        if not going:
+            break
+        logits = respondent.next_logits(prompt, [start + text for text in going])
+        if bool((logits.isnan() | logits.isposinf()).any()):
+            return None
+        probabilities = token_log_probabilities(logits, read_out).double().exp()
+        ranked, order = probabilities.sort(stable=True, dim=-1, descending=True)
+        reached = ranked.cumsum(-1).cpu().numpy()
+        for draw, text in enumerate(said):
+            if text in going:
+                row = going.index(text)
+                place = int(np.searchsorted(reached[row], numbers[draw, step] * reached[row, -1], side="right"))
+                said[draw] = (*text, int(order[row, min(place, reached.shape[1] - 1)]))
+    return [respondent.tokenizer.decode(text, skip_special_tokens=True) for text in said]

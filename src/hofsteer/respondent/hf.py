@@ -10,16 +10,13 @@ import inspect
 import logging
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.resources import files
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hofsteer.config import EXPECTED, ModelSettings, ReadOut
-from hofsteer.errors import ModelError, SoftPromptError, did_you_mean
+from hofsteer.errors import ModelError, SoftPromptError
 from hofsteer.files import hash_bytes
 from hofsteer.instruments import Administration
 from hofsteer.instruments.base import Floats
@@ -27,6 +24,7 @@ from hofsteer.respondent import mini
 from hofsteer.respondent.attention import Layout, Masks, in_rows, row_masks
 from hofsteer.respondent.base import Respondent, Responses, SoftPrompts, common_instrument, make_responses
 from hofsteer.respondent.generate import generated_responses
+from hofsteer.respondent.loading import load_model
 from hofsteer.respondent.read_out import token_log_probabilities
 from hofsteer.respondent.render import Read, Rendered, render
 from hofsteer.respondent.trie import Trie, groups_of_neighbours
@@ -36,6 +34,7 @@ POSITIONS_PER_PASS = {"cpu": 1 << 14, "cuda": 1 << 16}  # tokens of one forward 
 MOST_LAYOUTS = 256  # kept from one call to the next
 SHORTEST_SHARE = 0.8  # rows share a padded pass if the shortest is at least this share of the longest
 # Largest difference of log-probabilities between both paths, in units of the largest logit: what rounding explains.
+UNTOLD = "the reference gives no numbers for this candidate"  # so the next one decides
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
 
 log = logging.getLogger(__name__)
@@ -59,8 +58,8 @@ class HFRespondent(Respondent):
         self._rendered: dict[Administration, Rendered] = {}
         self._keeps_logits = "logits_to_keep" in takes
         self.uses_trie = True  # until it is found not to give what the reference path gives
-        self._checked_length = 0  # of the longest row on which both paths were compared
-        self._masks: dict[int, tuple[Masks, frozenset[int]]] = {}  # by the length of the rows
+        self._checked = (0, 0)  # longest row and largest pass, in tokens, on which both paths were compared
+        self._masks: dict[int, tuple[Masks, torch.Tensor]] = {}  # by the length of the rows
         self._layouts: dict[tuple[int, tuple[tuple[int, ...], ...]], tuple[Trie, Layout]] = {}
 
     @classmethod
@@ -73,25 +72,7 @@ class HFRespondent(Respondent):
         Raises:
             ModelError: there is no such model, or it cannot be loaded.
         """
-        source = _locate(settings.id)
-        local = source is not None
-        name = str(source or settings.id)
-        options: dict[str, Any] = {"trust_remote_code": settings.trust_remote_code, "local_files_only": local}
-        if not local:
-            options["revision"] = settings.revision
-        try:
-            device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-            dtype = getattr(torch, settings.dtype or ("float32" if device.type == "cpu" else "bfloat16"))
-            tokenizer = AutoTokenizer.from_pretrained(name, **options)
-            model, found = AutoModelForCausalLM.from_pretrained(
-                name, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
-            )
-            if missing := sorted(found["missing_keys"]):  # transformers would fill them with random numbers
-                raise ValueError(f"its weights lack {len(missing)} tensors, such as {missing[0]}")
-            model = model.to(device)
-        except Exception as error:  # torch, tokenizers and safetensors raise their own, bare Exceptions included
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ModelError(f"cannot load model {settings.id!r}: {reason}") from error
+        model, tokenizer = load_model(settings)
         return cls(model, tokenizer, settings)
 
     @property
@@ -298,10 +279,10 @@ class HFRespondent(Respondent):
             homes = np.concatenate([np.arange(soft), trie.homes // longest * length + soft + trie.homes % longest])
             if length not in self._masks:
                 self._masks[length] = row_masks(self.model, length)
-            masks, plain = self._masks[length]
+            masks, stand_in = self._masks[length]
             if len(self._layouts) >= MOST_LAYOUTS:
                 self._layouts.clear()
-                self._masks = {length: (masks, plain)}
+                self._masks = {length: (masks, stand_in)}
             self._layouts[soft, rows] = (
                 trie,
                 Layout(
@@ -310,46 +291,62 @@ class HFRespondent(Respondent):
                     n_rows=n_rows,
                     masks=masks,
                     implementation=self.model.config._attn_implementation,
-                    plain=plain,
+                    stand_in=stand_in,
                 ),
             )
         return self._layouts[soft, rows]
 
     def _check_trie(self, prompts: torch.Tensor, rendered: Rendered) -> None:
-        """Stop using the trie if it does not give what the reference path gives on the longest row so far."""
-        row = max(range(len(rendered.rows)), key=lambda i: len(rendered.rows[i]))
-        length = len(rendered.rows[row])
-        if not self.uses_trie or length <= self._checked_length:
-            return
-        self._checked_length = length
-        why = self._trie_fault(prompts[:1], rendered, row)
-        if why is not None:
-            self.uses_trie = False
-            log.warning("%s: items are asked one by one, not in one pass: %s", self.settings.id, why)
+        """Stop using the trie if it does not give what the reference path gives.
 
-    def _trie_fault(self, prompt: torch.Tensor, rendered: Rendered, row: int) -> str | None:
-        """Return what is wrong with the trie pass in which this row stands; None if it agrees with the reference."""
+        Compared whenever a row is longer, or a pass larger, than any before: what a mask gets wrong shows at the end of
+        the longest row, what goes by the place in the pass at its last row.
+        """
+        if not self.uses_trie:
+            return
+        soft, rows = prompts.shape[1], rendered.rows
+        groups = groups_of_neighbours(rows, self.positions_per_pass, soft)
+        lengths = [soft + max(len(rows[i]) for i in group) for group in groups]
+        sizes = [soft + sum(len(rows[i]) for i in group) for group in groups]
+        length, size = self._checked
+        if max(lengths) <= length and max(sizes) <= size:
+            return
+        for group in dict.fromkeys((int(np.argmax(lengths)), int(np.argmax(sizes)))):
+            why = self._trie_fault(prompts[:1], [rows[i] for i in groups[group]])
+            if why == UNTOLD:
+                return
+            if why is not None:
+                self.uses_trie = False
+                log.warning("%s: items are asked one by one, not in one pass: %s", self.settings.id, why)
+                return
+        self._checked = (max(length, *lengths), max(size, *sizes))
+
+    def _trie_fault(self, prompt: torch.Tensor, rows: list[tuple[int, ...]]) -> str | None:
+        """Return what is wrong with a trie pass at its longest row and its last; None if it agrees with the reference.
+
+        UNTOLD if the reference itself gives no numbers.
+        """
         implementation = self.model.config._attn_implementation
         if implementation not in ("sdpa", "eager"):
             return f"no masks for {implementation} attention"
-        last = Read(0, len(rendered.rows[row]) - 1, 0)
-        group = next(
-            g for g in groups_of_neighbours(rendered.rows, self.positions_per_pass, prompt.shape[1]) if row in g
-        )
+        picked = sorted({max(range(len(rows)), key=lambda i: len(rows[i])), len(rows) - 1})
+        reads = [Read(i, len(rows[i]) - 1, 0) for i in picked]
         try:
-            rows = [rendered.rows[i] for i in group]
-            logits, (place,) = self._trie_logits(prompt, rows, [last._replace(row=group.index(row))])
+            logits, places = self._trie_logits(prompt, rows, reads)
         except torch.OutOfMemoryError:
-            raise
+            if len(rows) == 1:
+                raise ModelError(f"one candidate and one item of {len(rows[0])} tokens do not fit in memory") from None
+            middle = len(rows) // 2
+            self.positions_per_pass = middle * (prompt.shape[1] + max(map(len, rows)))
+            return self._trie_fault(prompt, rows[:middle]) or self._trie_fault(prompt, rows[middle:])
         except Exception as error:  # whatever a model raises that was not made for masks or positions of its own
             reason = str(error).strip().splitlines() or [""]
             return f"its forward pass raises {type(error).__name__}: {reason[0]}"
-        found = logits[:, place].float().log_softmax(-1)
-        logits, (place,) = self._padded_logits(prompt, [rendered.rows[row]], [last])
-        wanted = logits[:, place].float().log_softmax(-1)
+        found = logits[0, places].float().log_softmax(-1)
+        alone = [self._padded_logits(prompt, [rows[i]], [Read(0, len(rows[i]) - 1, 0)])[0][0] for i in picked]
+        wanted = torch.cat(alone).float().log_softmax(-1)
         if not bool(wanted.isfinite().all()):
-            self._checked_length = 0  # this candidate tells nothing: the next one will
-            return None
+            return UNTOLD
         difference = float((found - wanted).abs().max())
         tolerance = TOLERANCE.get(self.model.dtype, TOLERANCE[torch.bfloat16]) * max(1.0, float(wanted.abs().max()))
         return None if difference <= tolerance else f"log-probabilities would differ by {difference:.1e}"
@@ -398,18 +395,3 @@ def _groups_of_like_length(rows: Sequence[tuple[int, ...]], most_positions: int)
             groups.append([])
         groups[-1].append(index)
     return groups
-
-
-def _locate(model_id: str) -> Path | None:
-    """Return the folder of a bundled or local model; None for what can only be a hub id."""
-    if model_id in BUNDLED:
-        return Path(str(files("hofsteer.respondent"))) / model_id
-    path = Path(model_id).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelError(f"want a model folder, but {model_id} has no config.json")
-        return path
-    if path.exists() or path.is_absolute() or model_id.startswith((".", "~")) or model_id.count("/") != 1:
-        hint = did_you_mean(model_id, BUNDLED)
-        raise ModelError(f"want a hub id (owner/name), a model folder or {BUNDLED[0]!r}, got {model_id!r}{hint}")
-    return None
