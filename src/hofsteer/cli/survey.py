@@ -125,12 +125,10 @@ def survey(
             )
     elif goal is not None:
         console.print("no loss: without constants the scores are not on the target's scale")
-    if reading.kind == "generated":
-        console.print(f"valid mass {result.valid_mass:.3f}: the share of the texts that choose an option")
-    else:
-        console.print(
-            f"valid mass {result.valid_mass:.3f}: the share of the model's probability that went to the options"
-        )
+    whole = {"expected": "the model's probability", "generated": "the texts"}.get(
+        reading.kind, "what the read-out leaves"
+    )
+    console.print(f"valid mass {result.valid_mass:.3f}: the share of {whole} that went to the options")
     if reading.kind in ("sampled", "generated"):
         refused, unparsable = result.evaluation.refused.mean(), result.evaluation.unparsable.mean()
         console.print(f"of the draws, {refused:.1%} are refusals and {unparsable:.1%} cannot be used", highlight=False)
