@@ -217,7 +217,7 @@ def _finish(
         SoftPrompt(space.decode(state.best[None])[0], model_name).save(adapter)
     # What is exported is what is evaluated, and where answers are drawn, with draws that the search has not seen.
     evaluation = evaluate_run(objective.afresh(), SoftPrompt.load(adapter))
-    result = Run(run, config, evaluation, state.generation * optimizer.population_size, run.seconds())
+    result = Run(run, config, evaluation, state.evaluations, run.seconds())
     with named_write_errors(run.path, state.generation):
         replace_text(adapter / "README.md", adapter_card(evaluation, model_name, objective.instrument))
         figure = convergence_figure(run.history(), evaluation)

@@ -39,9 +39,11 @@ def search(
         state = optimizer.init(start, blocks=space.blocks)
     history = run.history()
     record = history[-1] if history else None
-    while (state.generation + 1) * optimizer.population_size <= config.budget:
+    while True:
         began = time.monotonic()
         candidates = optimizer.ask(state)
+        if state.evaluations + len(candidates) > config.budget:
+            return state
         evaluation = objective.evaluate(space.decode(candidates))
         best_before = state.best_loss
         state = optimizer.tell(state, candidates, evaluation.losses)
@@ -51,7 +53,6 @@ def search(
         run.commit(state, record, time.monotonic() - began, environment)
         if watch is not None:
             watch(record)
-    return state
 
 
 def _record(
@@ -67,7 +68,7 @@ def _record(
         valid_mass = float(evaluation.valid_mass[leader].mean())
     return Record(
         generation=state.generation,
-        evaluations=state.generation * len(losses),
+        evaluations=state.evaluations,
         best=float(state.best_loss) if np.isfinite(state.best_loss) else None,
         mean=float(finite.mean()) if len(finite) else None,
         scores=scores,

@@ -29,6 +29,10 @@ class State(Protocol):
         """How many generations have been told, 0 at the start."""
 
     @property
+    def evaluations(self) -> int:
+        """How many candidates have been told."""
+
+    @property
     def best(self) -> Floats:
         """The best vector so far, (dim,); the first of the population while no loss is finite."""
 
@@ -59,7 +63,7 @@ class Optimizer(Protocol[S]):
 
     @property
     def population_size(self) -> int:
-        """P, the number of candidates of every generation."""
+        """P, the number of candidates of the first generation; later ones may have fewer, as `ask` says."""
 
     @property
     def state_type(self) -> type[S]:
@@ -80,7 +84,7 @@ class Optimizer(Protocol[S]):
         """
 
     def ask(self, state: S) -> Floats:
-        """Return the candidates of this generation, (P, dim); at generation 0 the initial population itself."""
+        """Return the candidates of this generation, (P or fewer, dim); at generation 0 the population of `init`."""
 
     def tell(self, state: S, candidates: Floats, losses: Floats) -> S:
         """Return the state of the next generation.

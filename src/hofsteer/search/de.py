@@ -48,6 +48,11 @@ class DEState:
         """The lowest loss, +inf while no loss is finite."""
         return float(self.losses.min())
 
+    @property
+    def evaluations(self) -> int:
+        """Every generation evaluates as many trials as there are parents."""
+        return self.generation * len(self.population)
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the state as arrays of float64 or int64; `blocks`, or `lower` and `upper`, are left out if None."""
         named: dict[str, NDArray[Any]] = {
