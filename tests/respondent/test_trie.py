@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from families import FAMILIES
 from hofsteer import Respondent
 from hofsteer.instruments import Administration
 from hofsteer.respondent import hf
-from hofsteer.respondent.attention import row_masks
-from hofsteer.respondent.trie import Trie, groups_of_neighbours
+from hofsteer.respondent.attention import lay_out, row_masks
+from hofsteer.respondent.trie import Trie, groups_of_neighbours, places, shared_length
 
 SAME_AS_PLAIN = 1e-5
 
@@ -39,8 +40,33 @@ def test_every_row_is_a_path_and_every_beginning_is_one_node(seed):
     for row, path in zip(rows, trie.paths, strict=True):
         assert tuple(trie.tokens[path].tolist()) == row
         assert trie.depths[path].tolist() == list(range(len(row)))
-    at_home = trie.by_row.ravel()[trie.homes]
-    np.testing.assert_array_equal(at_home, np.arange(len(trie.tokens)))
+    in_order = sorted(range(len(rows)), key=lambda i: rows[i])
+    for before, index in zip([None, *in_order], in_order, strict=False):
+        assert trie.shared[index] == (0 if before is None else shared_length(rows[before], rows[index]))
+
+
+@pytest.mark.parametrize("soft", [0, 3])
+@pytest.mark.parametrize("seed", range(20))
+def test_every_position_asks_once_and_sees_its_path(own_tiny, seed, soft):
+    """Late rows, which ask at their end alone, are among the long ones."""
+    trunk = tuple(range(20)) if seed % 2 else ()
+    trie = Trie.of([trunk + row for row in random_rows(seed)])
+    length = soft + max(map(len, trie.paths))
+    layout = lay_out(own_tiny.model, trie, soft, *row_masks(own_tiny.model, length))
+    asking = torch.cat([part.queries for part in layout.parts])
+    assert asking[layout.homes].tolist() == list(range(soft + len(trie.tokens)))
+    assert len(layout.parts) == 2 or not trunk
+    seen = []
+    for part in layout.parts:
+        keys = part.keys.reshape(part.n_rows, length)
+        queries = part.queries.reshape(part.n_rows, -1)
+        mask = part.masks[0]
+        allowed = torch.ones(1, 1, length, length).tril().bool() if mask is None else mask
+        allowed = allowed.expand(part.n_rows, 1, *allowed.shape[2:])[:, 0]
+        seen += [keys[n][allowed[n, q]].tolist() for n, row in enumerate(queries) for q in range(len(row))]
+    for path in trie.paths:
+        for k, node in enumerate(path):
+            assert seen[int(layout.homes[soft + node])] == [*range(soft), *(soft + path[: k + 1])]
 
 
 @pytest.mark.parametrize("most", [1, 20, 60, 10_000])
@@ -49,7 +75,9 @@ def test_groups_hold_every_row_once_and_fit(most):
     groups = groups_of_neighbours(rows, most, in_front=2)
     assert sorted(index for group in groups for index in group) == list(range(len(rows)))
     for group in groups:
-        assert len(group) == 1 or len(group) * (2 + max(len(rows[i]) for i in group)) <= most
+        in_order = [rows[i] for i in group]
+        shared = [0, *(2 + shared_length(one, other) for one, other in pairwise(in_order))]
+        assert len(group) == 1 or places(shared, 2 + max(map(len, in_order))) <= most
 
 
 def test_a_pass_has_one_position_for_each_token_of_each_beginning(tiny, vsm13):

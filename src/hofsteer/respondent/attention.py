@@ -13,10 +13,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, create_masks_for_generate
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from hofsteer.respondent.trie import Trie, is_late
 
 NAME = "hofsteer_rows"
 
@@ -24,15 +27,30 @@ Masks = torch.Tensor | dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """Rows of a pass that ask alike: all of a row, or late rows, of which only the end is not known from others."""
+
+    queries: torch.Tensor  # (R * A,), positions that ask
+    keys: torch.Tensor  # (R * T,), positions that each row sees
+    n_rows: int
+    masks: tuple[torch.Tensor | None, ...]  # in the order of Layout.masks; None is causal and nothing else
+
+
+@dataclass(frozen=True, eq=False)
 class Layout:
     """Where the positions of a pass stand in rows; positions are the soft prompt's, then those of the nodes."""
 
-    nodes: torch.Tensor  # (R * T,), position that stands at each place of the rows
-    homes: torch.Tensor  # (positions,), place from which each position takes its output
-    n_rows: int
-    masks: Masks  # of one row, (1, 1, T, T) or a stand-in: one for all layers, or by layer type
+    parts: tuple[Part, ...]
+    homes: torch.Tensor  # (positions,), where in the outputs of all parts each position takes its own
+    masks: (
+        Masks  # what the model is given: of one row, (1, 1, T, T), or a stand-in; one for all layers, or by layer type
+    )
     implementation: str  # the model's own attention
-    stand_in: torch.Tensor  # where a layer is given this mask, it is causal and nothing else
+
+    @property
+    def size(self) -> int:
+        """How many numbers it holds."""
+        return len(self.homes) + sum(len(part.queries) + len(part.keys) for part in self.parts)
 
 
 _current: ContextVar[Layout | None] = ContextVar("hofsteer_layout", default=None)
@@ -60,6 +78,50 @@ def _everything(batch: Any, head: Any, query: Any, key: Any) -> Any:
     return query >= 0
 
 
+def lay_out(model: Any, trie: Trie, soft: int, masks: Masks, stand_in: torch.Tensor) -> Layout:
+    """Return how a trie behind `soft` rows of a soft prompt stands in rows; masks are those of `row_masks`."""
+    longest = soft + max(map(len, trie.paths))
+    paths = [np.concatenate([np.arange(soft), soft + path]) for path in trie.paths]
+    known = [soft + shared if shared else 0 for shared in trie.shared]
+    late = np.array([is_late(shared, longest) for shared in known])
+    homes = np.empty(soft + len(trie.tokens), dtype=np.int64)
+    parts, before = [], 0
+    for rows in (np.flatnonzero(~late), np.flatnonzero(late)):
+        if not len(rows):
+            continue
+        first = np.array([known[row] if late[row] else 0 for row in rows])
+        asked = max(1, *(len(paths[row]) - known[row] for row in rows)) if late[rows[0]] else longest
+        places = np.minimum(first[:, None] + np.arange(asked), longest - 1)  # (R, A), beyond the end of a row too
+        nodes = np.zeros((len(rows), longest), dtype=np.int64)
+        for n, row in enumerate(rows):
+            nodes[n, : len(paths[row])] = paths[row]
+            homes[paths[row][known[row] :]] = before + n * asked + np.arange(known[row], len(paths[row])) - first[n]
+        before += len(rows) * asked
+        asking = torch.from_numpy(places).to(model.device)
+        parts.append(
+            Part(
+                queries=torch.from_numpy(np.take_along_axis(nodes, places, axis=1).ravel()).to(model.device),
+                keys=torch.from_numpy(nodes.ravel()).to(model.device),
+                n_rows=len(rows),
+                masks=tuple(_part_mask(mask, stand_in, asking, longest) for mask in _each(masks)),
+            )
+        )
+    homes_there = torch.from_numpy(homes).to(model.device)
+    return Layout(tuple(parts), homes_there, masks, model.config._attn_implementation)
+
+
+def _each(masks: Masks) -> list[torch.Tensor]:
+    return list(masks.values()) if isinstance(masks, dict) else [masks]
+
+
+def _part_mask(mask: torch.Tensor, stand_in: torch.Tensor, asking: torch.Tensor, longest: int) -> torch.Tensor | None:
+    """Return the mask (1 or R, 1, A, T) of rows that ask from the places (R, A)."""
+    from_the_start = asking.shape[1] == longest
+    if mask is stand_in:
+        return None if from_the_start else (torch.arange(longest, device=asking.device) <= asking[..., None])[:, None]
+    return mask if from_the_start else mask[0, 0][asking][:, None]
+
+
 @contextmanager
 def in_rows(model: Any, layout: Layout) -> Iterator[None]:
     """Let a model attend in rows for a while."""
@@ -81,17 +143,23 @@ def attend(
     layout = _current.get()
     if layout is None:
         raise RuntimeError(f"{NAME} attends inside `in_rows` only")
-    if attention_mask is layout.stand_in:
-        attention_mask = None  # sdpa takes it to be causal then
-
-    def to_rows(states: torch.Tensor) -> torch.Tensor:
-        batch, heads, _, size = states.shape
-        rows = states.transpose(1, 2).index_select(1, layout.nodes)
-        return rows.reshape(batch * layout.n_rows, -1, heads, size).transpose(1, 2)
-
+    number = next(n for n, mask in enumerate(_each(layout.masks)) if mask is attention_mask)
     function = _own_attention(module, layout.implementation)
-    output = function(module, to_rows(query), to_rows(key), to_rows(value), attention_mask, **options)[0]
-    rows = output.reshape(len(query), -1, *output.shape[2:])
+    outputs = []
+    for part in layout.parts:
+
+        def to_rows(states: torch.Tensor, at: torch.Tensor, n_rows: int = part.n_rows) -> torch.Tensor:
+            batch, heads, _, size = states.shape
+            rows = states.transpose(1, 2).index_select(1, at)
+            return rows.reshape(batch * n_rows, -1, heads, size).transpose(1, 2)
+
+        mask = part.masks[number]
+        if mask is not None and len(mask) > 1:
+            mask = mask.repeat(len(query), 1, 1, 1)
+        states = to_rows(query, part.queries), to_rows(key, part.keys), to_rows(value, part.keys)
+        output = function(module, *states, mask, **options)[0]
+        outputs.append(output.reshape(len(query), -1, *output.shape[2:]))
+    rows = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
     return rows.index_select(1, layout.homes), None
 
 

@@ -10,6 +10,7 @@ import inspect
 import logging
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -21,17 +22,17 @@ from hofsteer.files import hash_bytes
 from hofsteer.instruments import Administration
 from hofsteer.instruments.base import Floats
 from hofsteer.respondent import mini
-from hofsteer.respondent.attention import Layout, Masks, in_rows, row_masks
+from hofsteer.respondent.attention import Layout, Masks, in_rows, lay_out, row_masks
 from hofsteer.respondent.base import Respondent, Responses, SoftPrompts, common_instrument, make_responses
 from hofsteer.respondent.generate import generated_responses
 from hofsteer.respondent.loading import load_model
 from hofsteer.respondent.read_out import token_log_probabilities
 from hofsteer.respondent.render import Read, Rendered, render
-from hofsteer.respondent.trie import Trie, groups_of_neighbours
+from hofsteer.respondent.trie import Trie, groups_of_neighbours, places, shared_length
 
 BUNDLED = ("mini",)
 POSITIONS_PER_PASS = {"cpu": 1 << 14, "cuda": 1 << 16}  # tokens of one forward pass, padding included
-MOST_LAYOUTS = 256  # kept from one call to the next
+MOST_KEPT = 1 << 20  # numbers that lay out passes, kept from one call to the next
 SHORTEST_SHARE = 0.8  # rows share a padded pass if the shortest is at least this share of the longest
 # Largest difference of log-probabilities between both paths, in units of the largest logit: what rounding explains.
 UNTOLD = "the reference gives no numbers for this candidate"  # so the next one decides
@@ -213,7 +214,8 @@ class HFRespondent(Respondent):
     ) -> Floats:
         """Pass all candidates through the rows, as many at a time as fit: (reads, P)."""
         length = prompts.shape[1] + max(map(len, rows))
-        size = max(1, self.positions_per_pass // (len(rows) * length))
+        taken = self._places(rows, prompts.shape[1])
+        size = max(1, self.positions_per_pass // taken)
         while True:
             try:
                 parts = [self._pass(batch, rows, reads, read_out) for batch in torch.split(prompts, size)]
@@ -224,8 +226,15 @@ class HFRespondent(Respondent):
                 if size == 1:
                     return self._pass_in_halves(prompts, rows, reads, read_out)
                 size //= 2
-                self.positions_per_pass = size * len(rows) * length
+                self.positions_per_pass = size * taken
                 log.warning("out of memory: going on with %d candidates at a time", size)
+
+    def _places(self, rows: list[tuple[int, ...]], soft: int) -> int:
+        """Return how many places of a pass the rows take for each candidate."""
+        longest = soft + max(map(len, rows))
+        if not self.uses_trie:
+            return len(rows) * longest
+        return places([0, *(soft + shared_length(one, next_) for one, next_ in pairwise(sorted(rows)))], longest)
 
     def _pass_in_halves(
         self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read], read_out: ReadOut
@@ -272,28 +281,13 @@ class HFRespondent(Respondent):
         """Return the trie of rows behind `soft` rows of a soft prompt, and how its positions stand in rows."""
         if (soft, rows) not in self._layouts:
             trie = Trie.of(rows)
-            n_rows, longest = trie.by_row.shape
-            length = soft + longest
-            front = np.broadcast_to(np.arange(soft), (n_rows, soft))
-            nodes = np.concatenate([front, soft + trie.by_row], axis=1).ravel()
-            homes = np.concatenate([np.arange(soft), trie.homes // longest * length + soft + trie.homes % longest])
+            length = soft + max(map(len, rows))
             if length not in self._masks:
                 self._masks[length] = row_masks(self.model, length)
-            masks, stand_in = self._masks[length]
-            if len(self._layouts) >= MOST_LAYOUTS:
+            if sum(kept.size for _, kept in self._layouts.values()) > MOST_KEPT:
                 self._layouts.clear()
-                self._masks = {length: (masks, stand_in)}
-            self._layouts[soft, rows] = (
-                trie,
-                Layout(
-                    nodes=torch.from_numpy(nodes).to(self.device),
-                    homes=torch.from_numpy(homes).to(self.device),
-                    n_rows=n_rows,
-                    masks=masks,
-                    implementation=self.model.config._attn_implementation,
-                    stand_in=stand_in,
-                ),
-            )
+                self._masks = {length: self._masks[length]}
+            self._layouts[soft, rows] = trie, lay_out(self.model, trie, soft, *self._masks[length])
         return self._layouts[soft, rows]
 
     def _check_trie(self, prompts: torch.Tensor, rendered: Rendered) -> None:

@@ -128,7 +128,8 @@ def _option_tokens(prompt: str, labels: Sequence[str], tokenizer: ChatTokenizer)
     common = next((i for i, ids in enumerate(zip(*joint, strict=False)) if len(set(ids)) > 1), 0)
     if common == 0:
         raise ModelError("the prompt has no token before the answer options")
-    return common, joint
+    head = joint[0][:common]  # the same numbers for all, so that long prompts are held once
+    return common, [head + ids[common:] for ids in joint]
 
 
 def _reads(rows: list[tuple[int, ...]], common: int, joint: list[tuple[int, ...]]) -> list[tuple[Read, ...]]:

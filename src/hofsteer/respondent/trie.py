@@ -7,7 +7,6 @@ stands in front of the root and is computed once a candidate instead of once a r
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ class Trie:
     tokens: Ids  # (N,)
     depths: Ids  # (N,), 0 for the first token of a row
     paths: tuple[Ids, ...]  # for each row the node of each of its tokens
+    shared: tuple[int, ...]  # for each row how many of its tokens are those of a row before it in depth-first order
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[int]]) -> "Trie":
@@ -30,10 +30,13 @@ class Trie:
         >>> trie = Trie.of([(1, 2, 3), (1, 2, 4), (1, 5)])
         >>> trie.tokens.tolist(), trie.depths.tolist(), [path.tolist() for path in trie.paths]
         ([1, 2, 3, 4, 5], [0, 1, 2, 2, 1], [[0, 1, 2], [0, 1, 3], [0, 4]])
+        >>> trie.shared
+        (0, 2, 1)
         """
         tokens: list[int] = []
         depths: list[int] = []
         paths: dict[int, Ids] = {}
+        known: dict[int, int] = {}
         above: Sequence[int] = ()
         path: list[int] = []
         for index in sorted(range(len(rows)), key=lambda i: tuple(rows[i])):
@@ -43,25 +46,12 @@ class Trie:
             tokens += row[shared:]
             depths += range(shared, len(row))
             paths[index] = np.array(path, dtype=np.int64)
+            known[index] = shared
             above = row
-        return cls(np.array(tokens), np.array(depths), tuple(paths[i] for i in range(len(rows))))
-
-    @cached_property
-    def by_row(self) -> Ids:
-        """The nodes of each row, (R, T); what is beyond the end of a row is node 0."""
-        nodes = np.zeros((len(self.paths), max(map(len, self.paths))), dtype=np.int64)
-        for row, path in enumerate(self.paths):
-            nodes[row, : len(path)] = path
-        return nodes
-
-    @cached_property
-    def homes(self) -> Ids:
-        """One row and place where each node stands, as an index into `by_row` laid flat, (N,)."""
-        homes = np.zeros(len(self.tokens), dtype=np.int64)
-        longest = self.by_row.shape[1]
-        for row, path in enumerate(self.paths):
-            homes[path] = row * longest + np.arange(len(path))
-        return homes
+        in_order = range(len(rows))
+        return cls(
+            np.array(tokens), np.array(depths), tuple(paths[i] for i in in_order), tuple(known[i] for i in in_order)
+        )
 
 
 def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
@@ -73,18 +63,36 @@ def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def groups_of_neighbours(rows: Sequence[Sequence[int]], most_positions: int, in_front: int) -> list[list[int]]:
+def is_late(shared: int, longest: int) -> bool:
+    """Return whether so much of a row is known from rows before it that only its end is asked: three quarters.
+
+    >>> is_late(shared=75, longest=100), is_late(shared=74, longest=100)
+    (True, False)
+    """
+    return 4 * shared >= 3 * longest
+
+
+def places(shared: Sequence[int], longest: int) -> int:
+    """Return how many places rows take in a pass whose longest has `longest` tokens: a late row a quarter of that."""
+    late = sum(is_late(known, longest) for known in shared)
+    return (len(shared) - late) * longest + late * (longest // 4)
+
+
+def groups_of_neighbours(rows: Sequence[Sequence[int]], most_places: int, in_front: int) -> list[list[int]]:
     """Return row indices in groups that share beginnings and fit one pass.
 
-    A group of R rows whose longest has T tokens, with the `in_front` ones of a soft prompt, takes at most R x T places,
-    or is one row: memory stays bounded however many rows there are.
+    With the `in_front` tokens of a soft prompt before each row a group takes at most `most_places`, or is one row:
+    memory stays bounded however many rows there are.
     """
     groups: list[list[int]] = []
+    shared: list[int] = []
     longest = 0
     for index in sorted(range(len(rows)), key=lambda i: tuple(rows[i])):
-        longest = max(longest, in_front + len(rows[index]))
-        if not groups or (len(groups[-1]) + 1) * longest > most_positions:
+        length = in_front + len(rows[index])
+        known = in_front + shared_length(rows[groups[-1][-1]], rows[index]) if groups else 0
+        shared, longest = [*shared, known], max(longest, length)
+        if not groups or places(shared, longest) > most_places:
             groups.append([])
-            longest = in_front + len(rows[index])
+            shared, longest = [0], length
         groups[-1].append(index)
     return groups
