@@ -6,11 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from families import FAMILIES, PAGE, Family, table
 from hofsteer import Respondent, SoftPrompt
+from hofsteer.config import ReadOut
 from hofsteer.instruments import Administration
 from hofsteer.respondent import hf
+from hofsteer.respondent.generate import generate
 from hofsteer.respondent.hf import HFRespondent
 
 SAME_AS_PLAIN = 1e-5
@@ -57,6 +60,49 @@ def test_an_exported_soft_prompt_reads_the_same(respondent, short, soft_prompts,
     np.testing.assert_array_equal(
         respondent.respond([Administration(short)], again).probabilities, before.probabilities
     )
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # by PEFT 0.21
+def test_peft_gives_the_answers_that_hofsteer_gives(respondent, family, short, soft_prompts, tmp_path):
+    """The adapter in PEFT, on the same model: the token ids of an item in, the option's log-probabilities out."""
+    peft = pytest.importorskip("peft")
+    SoftPrompt(soft_prompts[0], respondent.settings.id).save(tmp_path / "adapter")
+    model = AutoModelForCausalLM.from_pretrained(respondent.settings.id)
+    config = peft.PeftConfig.from_pretrained(tmp_path / "adapter")
+    if family.name in ("MPT", "Mamba"):  # PEFT wants this number, does not know their name for it, and never uses it
+        config.num_attention_heads = 1
+    model = peft.PeftModel.from_pretrained(model, tmp_path / "adapter", config=config).eval()
+    item = short.items[1]
+    ids = respondent.prompt_ids(Administration(short), 1)
+    with torch.inference_mode():
+        logits = model(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long)).logits
+    labels = [respondent.tokenizer.encode(label, add_special_tokens=False)[-1] for label in "12345"]
+    wanted = logits[0, -1].softmax(-1)[labels].double().numpy()
+    found = respondent.respond([Administration(short)], soft_prompts[:1])
+    assert len(item.options) == 5
+    np.testing.assert_allclose(found.probabilities[0, 0, 1], wanted / wanted.sum(), rtol=0, atol=SAME_AS_PLAIN)
+
+
+def test_generates_what_transformers_generates(respondent, family, short, soft_prompts):
+    """With next to no top-p the likeliest token is taken: greedy decoding."""
+    start = respondent.prompt_ids(Administration(short), 0)
+    likeliest = ReadOut(kind="generated", top_p=1e-6, max_new_tokens=6)
+    numbers = np.full((1, 6), 0.5)
+    ours = [texts[0] for texts in generate(respondent, torch.from_numpy(soft_prompts), start, numbers, likeliest)]
+    text = respondent.embed(torch.tensor([start]))
+    theirs = []
+    for prompt in torch.from_numpy(soft_prompts):
+        embeds = torch.cat([prompt[None], text], dim=1)
+        with torch.inference_mode():
+            said = respondent.model.generate(
+                inputs_embeds=embeds,
+                attention_mask=torch.ones(embeds.shape[:2], dtype=torch.long),
+                do_sample=False,
+                max_new_tokens=6,
+                pad_token_id=0,
+            )
+        theirs.append(respondent.tokenizer.decode(said[0], skip_special_tokens=True))
+    assert ours == theirs
 
 
 def test_a_window_that_is_off_by_one_is_found(tiny_tokenizer, short, tmp_path, monkeypatch):
