@@ -33,6 +33,9 @@ class ModelSettings(_Settings):
     device: str | None = None
     trust_remote_code: bool = False
     template: dict[str, bool | int | str] = {}  # arguments of the chat template, such as enable_thinking = false
+    batch_size: Annotated[int, Field(ge=1)] | None = (
+        None  # candidates of one pass at most; `align` measures and keeps it
+    )
 
 
 class ReadOut(_Settings):

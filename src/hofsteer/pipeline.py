@@ -117,6 +117,8 @@ def start(config: RunConfig, respondent: Respondent, out: Path | None = None, wa
     for name, baseline in (("naive", objective), ("persona", _under_persona(objective))):
         answered_row(f"{config.model.id}, {name}", baseline.evaluate())
     rendered = _rendered_table(objective)
+    respondent.measure_batch_size(objective.administrations[0], config.space.tokens, optimizer.population_size)
+    config = config.model_copy(update={"model": respondent.settings})  # so that a resumed run passes the same batches
     run = RunFolder.create(path, config, _provenance(config, objective, rendered), rendered)
     try:
         with run.locked():

@@ -440,6 +440,33 @@ def test_out_of_memory_halves_the_batch_and_goes_on(own_tiny, short, monkeypatch
     assert tried == [10] * 5  # it remembers
 
 
+@pytest.mark.parametrize(("best", "most", "chosen"), [(8, 64, 8), (1, 64, 1), (64, 20, 16)])
+def test_the_batch_size_is_the_last_that_pays(own_tiny, short, monkeypatch, best, most, chosen):
+    """A clock by which a candidate costs less and less up to batches of `best`."""
+    now = 0.0
+    answering = own_tiny.respond
+
+    def respond(administrations, prompts):
+        nonlocal now
+        now += len(prompts) / min(len(prompts), best)
+        return answering(administrations, prompts)
+
+    monkeypatch.setattr(own_tiny, "respond", respond)
+    monkeypatch.setattr(hf.time, "perf_counter", lambda: now)
+    own_tiny.measure_batch_size(Administration(short), 3, most)
+    assert own_tiny.settings.batch_size == chosen
+    monkeypatch.undo()
+    sizes = []
+    passing = own_tiny._pass
+    monkeypatch.setattr(
+        own_tiny, "_pass", lambda prompts, *others: sizes.append(len(prompts)) or passing(prompts, *others)
+    )
+    own_tiny.respond([Administration(short)], soft_prompts_for(own_tiny, 32))
+    assert max(sizes) == chosen
+    own_tiny.measure_batch_size(Administration(short), 3, 1)  # what is set is not measured
+    assert own_tiny.settings.batch_size == chosen
+
+
 def test_one_candidate_that_does_not_fit_is_an_error(own_tiny, short, monkeypatch):
     run_out_of_memory(own_tiny, 0, monkeypatch)
     with pytest.raises(ModelError, match=r"one candidate and one item of \d+ tokens do not fit in memory$"):

@@ -77,6 +77,10 @@ class Respondent(ABC):
         """Put an administration with these token ids from now on, such as those stored in a run."""
         raise NotImplementedError(f"{type(self).__name__} puts no tokens")
 
+    def measure_batch_size(self, administration: Administration, soft_tokens: int, most: int) -> int | None:
+        """Time passes of more and more candidates, up to `most`; use and return the size that pays, if there is one."""
+        return None
+
     @staticmethod
     def from_pretrained(model_id: str, **options: Any) -> "HFRespondent":
         """Load a causal language model: a hub id, a local folder or `mini`.

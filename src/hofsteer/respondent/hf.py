@@ -8,6 +8,7 @@ because that is where PEFT puts it.
 
 import inspect
 import logging
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -171,6 +172,32 @@ class HFRespondent(Respondent):
                     log_probabilities[:, a, i, k] = sum(found[read] for read in reads)
         return make_responses(log_probabilities, option_mask, administrations, read_out)
 
+    def measure_batch_size(self, administration: Administration, soft_tokens: int, most: int) -> int:
+        """Double the candidates of a pass for as long as that saves a twentieth of the time for each.
+
+        The size is kept in `settings`; what settings say already is not measured.
+        """
+        if self.settings.batch_size is not None:
+            return self.settings.batch_size
+        rng = np.random.default_rng([1, 1])
+        prompts = rng.normal(0.0, self.spread, (most, soft_tokens, self.width)).astype(np.float32)
+        self.respond([administration], prompts[:1])  # renders, checks and warms up
+
+        def seconds_each(size: int) -> float:
+            self.settings = self.settings.model_copy(update={"batch_size": size})
+            times = []
+            for _ in range(2):
+                began = time.perf_counter()
+                self.respond([administration], prompts[:size])
+                times.append(time.perf_counter() - began)
+            return min(times) / size
+
+        size, best = 1, seconds_each(1)
+        while 2 * size <= most and (now := seconds_each(2 * size)) < 0.95 * best:
+            size, best = 2 * size, now
+        self.settings = self.settings.model_copy(update={"batch_size": size})
+        return size
+
     @cached_property
     def end_ids(self) -> frozenset[int]:
         """Tokens that end a generated text."""
@@ -215,7 +242,7 @@ class HFRespondent(Respondent):
         """Pass all candidates through the rows, as many at a time as fit: (reads, P)."""
         length = prompts.shape[1] + max(map(len, rows))
         taken = self._places(rows, prompts.shape[1])
-        size = max(1, self.positions_per_pass // taken)
+        size = max(1, min(self.positions_per_pass // taken, self.settings.batch_size or len(prompts)))
         while True:
             try:
                 parts = [self._pass(batch, rows, reads, read_out) for batch in torch.split(prompts, size)]
