@@ -48,7 +48,7 @@ def main() -> None:
         random_llama(arguments.layers),
         administration,
         arguments.repetitions,
-        not arguments.no_generate,
+        generate=not arguments.no_generate,
         watch=lambda done: print(f"round {done} of {arguments.repetitions + 1}", file=sys.stderr, flush=True),
     )
     if arguments.json:

@@ -1,5 +1,7 @@
 """`hofsteer bench` on the tiny model; what it measures is compared elsewhere."""
 
+import pytest
+
 
 def test_json(hofsteer, tiny_folder):
     result = hofsteer("bench", "--model", tiny_folder, "--repetitions", "1", "--json")
@@ -12,6 +14,14 @@ def test_json(hofsteer, tiny_folder):
         assert table[key] > 0
 
 
+def test_candidates_share_a_pass(hofsteer, tiny_folder):
+    result = hofsteer(
+        *("bench", "--model", tiny_folder, "--repetitions", "1", "--candidates", "3", "--no-generate", "--json")
+    )
+    assert (result.code, result.json()["candidates"]) == (0, 3)
+    assert result.json()["max_abs_difference"] < 1e-4
+
+
 def test_table_for_people(hofsteer, tiny_folder):
     result = hofsteer("bench", "--model", tiny_folder, "--repetitions", "1", "--no-generate", "--layout", "scale-first")
     assert result.code == 0
@@ -20,6 +30,7 @@ def test_table_for_people(hofsteer, tiny_folder):
     assert "sampled texts" not in result.out
 
 
-def test_bad_repetitions(hofsteer, tiny_folder):
-    result = hofsteer("bench", "--model", tiny_folder, "--repetitions", "0")
-    assert (result.code, result.err) == (2, "error: --repetitions wants at least 1, got 0\n")
+@pytest.mark.parametrize("option", ["--repetitions", "--candidates"])
+def test_bad_counts(hofsteer, tiny_folder, option):
+    result = hofsteer("bench", "--model", tiny_folder, option, "0")
+    assert (result.code, result.err) == (2, f"error: {option} wants at least 1, got 0\n")

@@ -14,16 +14,17 @@ from hofsteer.respondent.render import Read, Rendered
 from hofsteer.respondent.trie import Trie
 
 SOFT_TOKENS = 8
-MATMUL_SIZE = 2048
+MATMUL_SIZE = {"cpu": 2048, "cuda": 8192}  # what fills the device
 GENERATE_SEEDS = 5
 NEW_TOKENS = 8
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Medians over interleaved repetitions, for one candidate."""
+    """Medians over interleaved repetitions; seconds and positions are those of one candidate."""
 
     items: int
+    candidates: int  # of one pass
     soft_tokens: int
     threads: int
     repetitions: int
@@ -36,9 +37,11 @@ class Bench:
     speedup_vs_padded: float
     speedup_vs_generate: float | None
     candidates_a_second: float
-    matmul_gflops: float  # of a float32 product of two 2048 x 2048 matrices, measured in the same loop
+    matmul_gflops: float  # of a square matrix product (2048; 8192 on a GPU) in the model's dtype, in the same loop
+    dtype: str  # of the model
     share_of_matmul_rate: float | None
     max_abs_difference: float  # of log-probabilities of options, trie against padded
+    peak_gigabytes: float | None  # of memory on the GPU; None elsewhere
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
@@ -50,19 +53,21 @@ def bench(
     administration: Administration,
     repetitions: int = 5,
     generate: bool = True,
+    candidates: int = 1,
     watch: Callable[[int], None] | None = None,
 ) -> Bench:
-    """Time one candidate's survey on a model in three ways that take turns.
+    """Time a survey on a model in three ways that take turns.
 
     Args:
         respondent: a loaded model.
         administration: what is asked.
         repetitions: of which the medians are taken; one more goes before them uncounted.
         generate: also time `generate`, left-padded, as surveys are put without access to logits.
+        candidates: how many share a pass; `generate` is timed for one of them.
         watch: called with the number of repetitions done.
     """
     rng = np.random.default_rng([1, 1])
-    soft_prompt = rng.normal(0.0, respondent.spread, (1, SOFT_TOKENS, respondent.width)).astype(np.float32)
+    soft_prompt = rng.normal(0.0, respondent.spread, (candidates, SOFT_TOKENS, respondent.width)).astype(np.float32)
     prompts = torch.from_numpy(soft_prompt).to(respondent.device, respondent.dtype)
     rendered = respondent.rendered(administration)
     respondent.respond([administration], soft_prompt)  # the check happens here
@@ -80,28 +85,34 @@ def bench(
         finally:
             respondent.uses_trie = one_pass
 
-    ways: dict[str, Callable[[], Any]] = {"trie": trie, "padded": padded, "matmul": _matmul(respondent.device)}
+    ways: dict[str, Callable[[], Any]] = {"trie": trie, "padded": padded, "matmul": _matmul(respondent)}
     if generate:
         ways["generate"] = lambda: _generate(respondent, prompts, rendered)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     answers: dict[str, Any] = {}
+    on_gpu = respondent.device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
     for repetition in range(repetitions + 1):
         for name, way in ways.items():
             started = time.perf_counter()
             answers[name] = way()
-            if respondent.device.type == "cuda":
+            if on_gpu:
                 torch.cuda.synchronize()
             if repetition:
                 seconds[name].append(time.perf_counter() - started)
         if watch is not None:
             watch(repetition + 1)
     median = {name: float(np.median(times)) for name, times in seconds.items()}
+    for name in ("trie", "padded"):
+        median[name] /= candidates
     tree = Trie.of(rows)
-    rate = 2 * MATMUL_SIZE**3 / median["matmul"]
+    rate = 2 * _matmul_size(respondent) ** 3 / median["matmul"]
     work = flops(respondent, tree, reads, SOFT_TOKENS) if one_pass else None
     length = SOFT_TOKENS + max(map(len, rows))
     return Bench(
         items=len(rendered.reads),
+        candidates=candidates,
         soft_tokens=SOFT_TOKENS,
         threads=torch.get_num_threads(),
         repetitions=repetitions,
@@ -115,8 +126,10 @@ def bench(
         speedup_vs_generate=median["generate"] / median["trie"] if generate else None,
         candidates_a_second=1 / median["trie"],
         matmul_gflops=rate / 1e9,
+        dtype=respondent.conditions()["dtype"],
         share_of_matmul_rate=None if work is None else work / median["trie"] / rate,
         max_abs_difference=float(np.abs(answers["trie"] - answers["padded"]).max()),
+        peak_gigabytes=torch.cuda.max_memory_allocated() / 1e9 if on_gpu else None,
     )
 
 
@@ -136,8 +149,13 @@ def flops(respondent: HFRespondent, trie: Trie, reads: list[Read], soft: int) ->
     return float(2 * weights * positions + attention + 2 * config.hidden_size * config.vocab_size * kept)
 
 
-def _matmul(device: torch.device) -> Callable[[], torch.Tensor]:
-    square = torch.ones(MATMUL_SIZE, MATMUL_SIZE, device=device)
+def _matmul_size(respondent: HFRespondent) -> int:
+    return MATMUL_SIZE.get(respondent.device.type, MATMUL_SIZE["cpu"])
+
+
+def _matmul(respondent: HFRespondent) -> Callable[[], torch.Tensor]:
+    size = _matmul_size(respondent)
+    square = torch.ones(size, size, device=respondent.device, dtype=respondent.dtype)
     return lambda: square @ square
 
 
