@@ -1,6 +1,20 @@
 """Black-box search with ask and tell, NumPy only; knows nothing of language models."""
 
 from hofsteer.search.base import OPTIMIZERS, Optimizer, State, make_optimizer
+from hofsteer.search.cma import CMA
 from hofsteer.search.de import DEState, DifferentialEvolution
+from hofsteer.search.sep_cma import SeparableCMA
+from hofsteer.search.shade import LShade, Shade
 
-__all__ = ["OPTIMIZERS", "DEState", "DifferentialEvolution", "Optimizer", "State", "make_optimizer"]
+__all__ = [
+    "CMA",
+    "OPTIMIZERS",
+    "DEState",
+    "DifferentialEvolution",
+    "LShade",
+    "Optimizer",
+    "SeparableCMA",
+    "Shade",
+    "State",
+    "make_optimizer",
+]
