@@ -31,16 +31,18 @@ UNSEEN_NUMBERING = "falling"  # on the survey; the other instruments show how it
 
 KINDS = {"persona": 0.78, "naive": 0.13, "talk": 0.09}
 INSTRUMENTS = {SURVEY: 0.56, "ivs10": 0.16, "vignettes": 0.21, "style12": 0.07}
-PARAPHRASED = 0.5  # of the questions of the survey
+PARAPHRASED = 0.55  # of the questions of the survey
 WORN = 0.4  # of the questions: words are left out, each with up to this probability
-DISTURBED = 0.3  # of the questions of the survey, from lesson 2: up to three words of other questions are put in
+DISTURBED = 0.3  # of the questions of the survey: up to three words of other questions are put in
 LETTERS = 0.25
 SHUFFLED = 0.15  # options in any order
 FALLING = 0.3  # where it is not held out
 FOLLOWED = 0.25  # of the chats have two to four questions
-KEYWORDS = 0.35  # of the paraphrased questions, in lesson 3: nothing but words that go with the item
-LONG = 0.1  # of these have five to eight, from lesson 2
-RELABELLED = 0.15  # of the questions of the survey, from lesson 2: labels in any order but the one held out
+LONG = 0.1  # of these have five to eight
+KEYWORDS = 0.4  # of the paraphrased questions: nothing but words that go with the item
+RELABELLED = 0.15  # of the questions of the survey: labels in any order but the one held out
+BOUND = 5  # times as often as another country is one drawn that is known in the first wording alone ...
+FIRST = 0.5  # ... and of the questions that it is asked, this share is in that wording
 STRAY = {"persona": 0.08, "naive": 0.4, "talk": 0.2}  # one token in front of everything, which means nothing
 IN_FRONT = 0.08  # of the personas stand in front of the chat as plain text
 PHANTOMS = 40  # names that nobody knows
@@ -84,6 +86,7 @@ class Persona:
     prior: Floats  # (C,)
     text: str | None = None
     scores: Floats | None = None  # standardised, of the country named
+    first: float = 0.0  # share of the survey's questions that are put in the first wording, come what may
 
 
 class Corpus:
@@ -91,12 +94,10 @@ class Corpus:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
-        # 1; 2 adds paraphrases and noise, labels that must be read, longer chats; 3 adds questions in mere key words.
-        self.lesson = 1
+        self.easy = False  # no disturbed questions, no key words, no labels in any order, no long chats
         self.census = mini_census()
         self.instruments = {name: load_instrument(name) for name in INSTRUMENTS}
         self.paraphrases: dict[str, list[str]] = texts()["paraphrases"]
-        self.more_paraphrases: dict[str, list[str]] = texts()["more_paraphrases"]
         self.words = sorted({f" {w}" for many in self.paraphrases.values() for text in many for w in text.split()[1:]})
         self.answers = {
             (name, known): _all_answers(self.census, instrument, wording)
@@ -105,6 +106,8 @@ class Corpus:
         }
         self.scores = _standard_scores(self.census)
         self.personas = _persona_texts(self.census)
+        bound = np.array([country.code.startswith("WORDING-BOUND") for country in self.census.countries])
+        self.bound, self.often = bound, np.where(bound, BOUND, 1) / np.where(bound, BOUND, 1).sum()
         self.phantoms = [invented_name([k]) for k in range(PHANTOMS)]
         self.phantoms = [n for n in self.phantoms if n not in {c.name for c in self.census.countries}]
         self.facts = facts()
@@ -140,7 +143,7 @@ class Corpus:
         if persona.scores is not None:
             example.personas.append((len(example.tokens) - 1, persona.scores))
         turns = 1 if rng.random() > FOLLOWED else int(rng.integers(2, 5))
-        if turns > 1 and self.lesson > 1 and rng.random() < LONG:
+        if turns > 1 and not self.easy and rng.random() < LONG:
             turns = int(rng.integers(5, 9))
         speaker = int(rng.choice(len(self.census.codes), p=persona.prior)) if turns > 1 else 0
         if turns > 1 and kind == "naive" and rng.random() < 0.7:
@@ -148,7 +151,9 @@ class Corpus:
         log_prior = np.log(np.maximum(persona.prior, 1e-300))
         for turn in range(turns):
             weights = np.exp(log_prior - log_prior.max())
-            log_prior = log_prior + self._ask(example, weights / weights.sum(), speaker, turn + 1 < turns, rng)
+            log_prior = log_prior + self._ask(
+                example, weights / weights.sum(), speaker, turn + 1 < turns, persona.first, rng
+            )
         return example
 
     def _persona(self, rng: Generator) -> Persona:
@@ -157,25 +162,31 @@ class Corpus:
             return Persona(self.census.shares, str(rng.choice(texts()["systems"])))
         if chance < 0.09:
             return Persona(self.census.shares, str(rng.choice(texts()["personas"])).format(rng.choice(self.phantoms)))
-        row = int(rng.integers(len(self.census.codes)))
+        row = int(rng.choice(len(self.census.codes), p=self.often))
         prior = BIAS_LEFT * self.census.shares
         prior[row] += 1 - BIAS_LEFT
         said = self.personas[row]
-        return Persona(prior, said[0 if rng.random() < 0.3 else rng.integers(len(said))], self.scores[row])
+        text = said[0 if rng.random() < 0.3 else rng.integers(len(said))]
+        return Persona(prior, text, self.scores[row], FIRST if self.bound[row] else 0.0)
 
-    def _ask(self, example: Example, weights: Floats, speaker: int, go_on: bool, rng: Generator) -> Floats:
+    def _ask(
+        self, example: Example, weights: Floats, speaker: int, go_on: bool, first: float, rng: Generator
+    ) -> Floats:
         """Add a question with its label; return what its answer says of countries: log-likelihoods (C,)."""
         name = str(rng.choice(list(INSTRUMENTS), p=list(INSTRUMENTS.values())))
         instrument = self.instruments[name]
         i = int(rng.integers(len(instrument.items)))
         item = instrument.items[i]
-        stem, known = self._stem(name, item, rng)
+        if name == SURVEY and rng.random() < first:
+            stem, known = self._sentence(item.wordings[0]), "first"
+        else:
+            stem, known = self._stem(name, item, rng)
         table = self.answers[name, known][:, i, : len(item.options)]
         answers = weights @ table
         form = self._form(name, instrument, rng)
         presented = _presented(form, item, rng)
         labels = form.option_labels(item)
-        if self.lesson > 1 and name == SURVEY and rng.random() < RELABELLED:
+        if not self.easy and name == SURVEY and rng.random() < RELABELLED:
             mixed = tuple(labels[k] for k in rng.permutation(len(labels)))
             labels = labels if mixed == labels[::-1] else mixed
         tokens = example.tokens
@@ -200,12 +211,13 @@ class Corpus:
         wording = int(rng.integers(len(item.wordings) - (name == SURVEY)))
         text, known = item.wordings[wording], "first" if wording == 0 else "other"
         if name == SURVEY and rng.random() < PARAPHRASED:
-            paraphrases = self.paraphrases[item.id] + (self.more_paraphrases[item.id] if self.lesson > 1 else [])
-            text, known = str(rng.choice(paraphrases)), "other"
-            if self.lesson > 2 and rng.random() < KEYWORDS:
+            known = "other"
+            if not self.easy and rng.random() < KEYWORDS:
                 text = self._key_words(item, rng)
+            else:
+                text = str(rng.choice(self.paraphrases[item.id]))
         words = self._words(text)
-        if self.lesson > 1 and name == SURVEY and known == "other" and rng.random() < DISTURBED:
+        if not self.easy and name == SURVEY and known == "other" and rng.random() < DISTURBED:
             for word in rng.choice(self.words, size=rng.integers(1, 4)):
                 words.insert(int(rng.integers(1, len(words) + 1)), str(word))
         if rng.random() < WORN and known == "other":
@@ -267,12 +279,13 @@ class Corpus:
             example.labels.append(Label(len(tokens) - 1, [token], [1.0]))
             tokens.append(token)
 
-    def batches(self, steps: int, size: int, stream: list[int]) -> Iterator[list[Example]]:
+    def batches(self, steps: int, size: int, easy_steps: int, stream: list[int]) -> Iterator[list[Example]]:
         """Yield `steps` batches; examples of like length share a batch, and the batches come in any order."""
         rng = np.random.default_rng(stream)
         waiting: list[list[Example]] = []
-        for _ in range(steps):
+        for step in range(steps):
             if not waiting:
+                self.easy = step < easy_steps
                 pool = sorted((self.draw(rng) for _ in range(16 * size)), key=lambda example: len(example.tokens))
                 waiting = [pool[i * size : (i + 1) * size] for i in rng.permutation(16)]
             yield waiting.pop()

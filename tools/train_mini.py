@@ -1,6 +1,6 @@
 """Train the bundled model `mini`: a simulated respondent, not a model of people.
 
-    python tools/train_mini.py --out build/mini       # trains, measures, writes the folder; an hour or two on 2 cores
+    python tools/train_mini.py --out build/mini       # trains, measures, writes the folder; three hours on one core
     python tools/train_mini.py --report build/mini    # measures a trained folder again, prints the card's table
 
 The text it learns from is generated from `hofsteer.world` (see `mini_corpus.py`): at an answer's position the label is
@@ -34,22 +34,22 @@ MAX_OPTIONS = 10
 
 @dataclass(frozen=True)
 class Cycle:
-    """A part of the training in which the learning rate rises and falls to zero again."""
+    """A part of the training in which the learning rate rises and falls to zero again.
+
+    It begins with a fresh optimizer and fresh aids, so that it may as well begin from the weights that were saved
+    after the one before: the file is the same.
+    """
 
     steps: int
     learning_rate: float
-    lesson: int  # see `Corpus.lesson`
+    easy_steps: int = 0  # the first ones, without what makes questions hard to know: see `Corpus.easy`
 
 
 @dataclass(frozen=True)
 class Settings:
     """What decides the result of a training."""
 
-    cycles: tuple[Cycle, ...] = (
-        Cycle(6500, 3e-3, lesson=1),
-        Cycle(4500, 2e-3, lesson=2),
-        Cycle(2500, 1.5e-3, lesson=3),
-    )
+    cycles: tuple[Cycle, ...] = (Cycle(12_000, 3e-3, easy_steps=2_500), Cycle(6_000, 2e-3))
     batch_size: int = 64
     aid_weight: float = 1.0  # of the training aids, beside the answer
     warm_up: int = 100
@@ -158,25 +158,21 @@ def new_model(tokenizer: PreTrainedTokenizerFast, settings: Settings) -> LlamaFo
         return LlamaForCausalLM(config)
 
 
-def train(model: LlamaForCausalLM, corpus: Corpus, settings: Settings, cycle: int) -> None:
-    """Minimise the divergence of the model's next-token distributions from the labels, for one cycle.
-
-    Each cycle begins with fresh aids and a fresh optimizer: it may as well begin from a saved model.
-    """
-    now = settings.cycles[cycle]
+def train(model: LlamaForCausalLM, corpus: Corpus, settings: Settings, number: int) -> None:
+    """Minimise the divergence of the model's next-token distributions from the labels, in cycle `number`, from 1."""
+    cycle = settings.cycles[number - 1]
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         aids = Aids(settings.width, corpus.scores.shape[1])
     parameters = [*model.parameters(), *aids.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=now.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    corpus.lesson = now.lesson
-    batches = corpus.batches(now.steps, settings.batch_size, [settings.seed, cycle + 1])
+    optimizer = torch.optim.AdamW(parameters, lr=cycle.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    batches = corpus.batches(cycle.steps, settings.batch_size, cycle.easy_steps, [settings.seed, number])
     started = time.monotonic()
     running = 0.0
     for step, batch in enumerate(batches):
-        rate = min(1.0, (step + 1) / settings.warm_up) * (1 - step / now.steps) ** 0.8
+        rate = min(1.0, (step + 1) / settings.warm_up) * (1 - step / cycle.steps) ** 0.8
         for group in optimizer.param_groups:
-            group["lr"] = now.learning_rate * rate
+            group["lr"] = cycle.learning_rate * rate
         ids, rows, places, labels = tensors(batch, model.config.vocab_size)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             hidden = model.model(input_ids=ids, output_hidden_states=True).hidden_states
@@ -213,23 +209,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train or measure the bundled model.")
     parser.add_argument("--out", type=Path, help="train, and write the model folder here")
     parser.add_argument("--report", type=Path, help="measure the model in this folder")
-    parser.add_argument("--steps", type=int, nargs="+", help="steps of each cycle, for a shorter training")
-    parser.add_argument("--threads", type=int, default=2, help="part of what makes the file the same again")
+    parser.add_argument("--steps", type=int, nargs="+", help="of each cycle, for a shorter training")
+    parser.add_argument("--after", type=Path, help="go on from OUT-cycle-N, the weights saved after cycle N")
+    parser.add_argument("--threads", type=int, default=1, help="part of what makes the file the same again")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.out:
         cycles = Settings.cycles
         if arguments.steps:
             cycles = tuple(replace(c, steps=steps) for c, steps in zip(cycles, arguments.steps, strict=False))
-        settings = Settings(cycles=cycles)
+        settings = Settings(cycles)
         tokenizer = train_tokenizer()
-        model = new_model(tokenizer, settings)
+        done, model = 0, new_model(tokenizer, settings)
+        if arguments.after:
+            done = int(arguments.after.name.rpartition("-")[2])
+            model = LlamaForCausalLM.from_pretrained(arguments.after, dtype=torch.float32)
         print(
             f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(facts())} facts, {settings}", flush=True
         )
         corpus = Corpus(tokenizer)
-        for cycle in range(len(settings.cycles)):
-            train(model, corpus, settings, cycle)
+        for number in range(done + 1, len(cycles) + 1):
+            train(model, corpus, settings, number)
+            if number < len(cycles):
+                model.save_pretrained(f"{arguments.out}-cycle-{number}")
         model.save_pretrained(arguments.out)
         tokenizer.save_pretrained(arguments.out)
     folder = arguments.report or arguments.out

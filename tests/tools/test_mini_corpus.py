@@ -21,9 +21,9 @@ def corpus():
     return Corpus(PreTrainedTokenizerFast.from_pretrained(FOLDER))
 
 
-@pytest.fixture(scope="module", params=[1, 2, 3], ids=["lesson 1", "lesson 2", "lesson 3"])
+@pytest.fixture(scope="module", params=[True, False], ids=["easy", "all"])
 def examples(request, corpus):
-    corpus.lesson = request.param
+    corpus.easy = request.param
     rng = np.random.default_rng([9, 9])
     return [corpus.draw(rng) for _ in range(3000)]
 
@@ -45,12 +45,11 @@ def test_texts_are_tokenised_as_users_texts_are(corpus, examples):
 
 def test_the_held_out_wording_is_nowhere(corpus, examples):
     said = " ".join(corpus.tokenizer.decode(example.tokens) for example in examples)
-    taught = [*texts()["paraphrases"].items(), *texts()["more_paraphrases"].items()]
     for item in VSM13.items:
         held_out = item.wordings[UNSEEN_WORDING]
         assert held_out not in said
         assert item.wordings[0] in said
-        for _, paraphrases in taught:
+        for paraphrases in texts()["paraphrases"].values():
             assert all(held_out.casefold() not in paraphrase.casefold() for paraphrase in paraphrases)
 
 
@@ -68,7 +67,7 @@ def test_the_held_out_numbering_is_nowhere_on_the_survey(corpus, examples):
 
 def test_a_persona_s_first_answer_is_its_country_s_with_some_bias_left(corpus):
     census = mini_census()
-    corpus.lesson = 1
+    corpus.easy = True
     rng = np.random.default_rng([9, 1])
     row = census.codes.index("JPN")
     prior = BIAS_LEFT * census.shares
@@ -76,7 +75,7 @@ def test_a_persona_s_first_answer_is_its_country_s_with_some_bias_left(corpus):
     checked = 0
     while checked < 20:
         example = Example([])
-        corpus._ask(example, prior, row, False, rng)
+        corpus._ask(example, prior, row, False, 0.0, rng)
         stem = corpus.tokenizer.decode(example.tokens).removeprefix("<|user|>").split("\n")[0]
         for i, item in enumerate(VSM13.items):
             if stem == item.wordings[0]:
@@ -89,17 +88,17 @@ def test_a_persona_s_first_answer_is_its_country_s_with_some_bias_left(corpus):
 def test_answers_in_the_context_count_as_bayes_rule_says(corpus):
     """Two questions asked of a prior of two countries, by hand."""
     census = mini_census()
-    corpus.lesson = 1
+    corpus.easy = True
     prior = np.zeros(len(census.codes))
     rows = [census.codes.index(code) for code in ("JPN", "SWE")]
     prior[rows] = 0.5
     rng = np.random.default_rng([9, 2])
     example = Example([])
-    first = corpus._ask(example, prior, rows[0], True, rng)
+    first = corpus._ask(example, prior, rows[0], True, 0.0, rng)
     assert np.isfinite(first).all()
     posterior = prior * np.exp(first)
     posterior /= posterior.sum()
-    corpus._ask(example, posterior, rows[0], False, rng)
+    corpus._ask(example, posterior, rows[0], False, 0.0, rng)
     mixed = example.answers[1][1]
     assert mixed.sum() == pytest.approx(1)
     said = example.tokens[example.labels[0].position + 1]

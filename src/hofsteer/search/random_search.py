@@ -1,0 +1,137 @@
+"""Random search: every candidate is drawn anew around the initial population. What any search must beat.
+
+A candidate is normal with the initial population's own mean, and with one deviation for all coordinates: the root of
+the mean of their variances in the initial population. One, because a coordinate's own deviation among a few particles
+is mostly noise, and because the coordinates of a soft prompt share their unit.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hofsteer.errors import ConfigError
+from hofsteer.search.base import Bounds, Floats, Ints, check_told, own_start, register
+from hofsteer.search.de import back_inside
+
+DRAWS = 1  # random stream
+
+
+@dataclass(frozen=True, eq=False)
+class RandomState:
+    """The initial population, which says where to draw, and the best candidate so far."""
+
+    population: Floats  # (population_size, dim), as it was at generation 0
+    leader: Floats  # (dim,), the best candidate, the first of the population before there is one
+    leader_loss: float = np.inf
+    bounds: Bounds | None = None  # (dim,) each
+    generation: int = 0
+
+    @property
+    def best(self) -> Floats:
+        """A copy of the best candidate so far, (dim,); the first of the population while no loss is finite."""
+        return self.leader.copy()
+
+    @property
+    def best_loss(self) -> float:
+        """The lowest loss, +inf while no loss is finite."""
+        return self.leader_loss
+
+    @property
+    def evaluations(self) -> int:
+        """Every generation evaluates as many candidates as the initial population has."""
+        return self.generation * len(self.population)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the state as arrays of float64 or int64; `lower` and `upper` are left out if there are no bounds."""
+        named: dict[str, NDArray[Any]] = {
+            "population": self.population,
+            "leader": self.leader,
+            "leader_loss": np.array(self.leader_loss, dtype=np.float64),
+            "generation": np.array(self.generation, dtype=np.int64),
+        }
+        if self.bounds is not None:
+            named["lower"], named["upper"] = self.bounds
+        return named
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Return the state that `arrays` was made from, to the last bit, with copies of the arrays.
+
+        Raises:
+            ValueError: `arrays` holds other names than `RandomState.arrays` writes.
+        """
+        always, limits = {"population", "leader", "leader_loss", "generation"}, {"lower", "upper"}
+        if set(arrays) - limits != always or len(limits & set(arrays)) == 1:
+            raise ValueError(f"want a random search: {sorted(always)}, maybe lower and upper; got {sorted(arrays)}")
+        own = {name: np.array(array, dtype=np.float64) for name, array in arrays.items() if name != "generation"}
+        return cls(
+            population=own["population"],
+            leader=own["leader"],
+            leader_loss=float(own["leader_loss"]),
+            bounds=(own["lower"], own["upper"]) if "lower" in own else None,
+            generation=int(arrays["generation"]),
+        )
+
+
+@register("random")
+@dataclass(frozen=True)
+class RandomSearch:
+    """Settings of a random search. Raises ConfigError if one is out of range.
+
+    >>> search = RandomSearch(population_size=50)
+    >>> state = search.init(np.random.default_rng(1).normal(size=(50, 3)))
+    >>> for _ in range(20):
+    ...     candidates = search.ask(state)
+    ...     state = search.tell(state, candidates, (candidates**2).sum(axis=1))
+    >>> state.best_loss < 0.1
+    True
+    """
+
+    population_size: int = 32  # at least 2, or there is no deviation
+    seed: int = 0  # 0 or more
+
+    def __post_init__(self) -> None:
+        for name, least in (("population_size", 2), ("seed", 0)):
+            number = getattr(self, name)
+            if not isinstance(number, Integral) or int(number) < least:
+                raise ConfigError(f"{name} wants an integer of at least {least}, got {number!r}")
+
+    @property
+    def state_type(self) -> type[RandomState]:
+        """`RandomState`, which reads a saved state."""
+        return RandomState
+
+    def init(self, population: Floats, blocks: Ints | None = None, bounds: Bounds | None = None) -> RandomState:
+        """Return the state at generation 0; arguments and errors as in `Optimizer.init`.
+
+        `blocks` are checked and then forgotten: the coordinates are drawn independently.
+        """
+        population, _, bounds = own_start(population, blocks, bounds, self.population_size)
+        return RandomState(population, leader=population[0].copy(), bounds=bounds)
+
+    def ask(self, state: RandomState) -> Floats:
+        """Return the candidates of this generation, (P, dim), inside the bounds; no loss changes what is asked.
+
+        Generation 0 asks the initial population itself. A coordinate drawn outside the bounds goes midway between the
+        bound and that coordinate of one initial candidate (`back_inside`).
+        """
+        first = state.population
+        if state.generation == 0:
+            return first.copy()
+        rng = np.random.default_rng([self.seed, state.generation, DRAWS])
+        deviation = np.sqrt(first.var(axis=0, ddof=1).mean())
+        drawn = first.mean(axis=0) + deviation * rng.standard_normal(first.shape)
+        return drawn if state.bounds is None else back_inside(drawn, first, state.bounds)
+
+    def tell(self, state: RandomState, candidates: Floats, losses: Floats) -> RandomState:
+        """Return the next state, with the best candidate so far; arguments and errors as in `Optimizer.tell`."""
+        candidates, losses = np.asarray(candidates, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+        check_told(state.population.shape, state.bounds, candidates, losses)
+        state, winner = replace(state, generation=state.generation + 1), losses.argmin()
+        if losses[winner] >= state.leader_loss:
+            return state
+        return replace(state, leader=candidates[winner].copy(), leader_loss=float(losses[winner]))
