@@ -12,7 +12,7 @@ from families import FAMILIES, PAGE, Family, table
 from hofsteer import Respondent, SoftPrompt
 from hofsteer.config import ReadOut
 from hofsteer.instruments import Administration
-from hofsteer.respondent import hf
+from hofsteer.respondent import passes
 from hofsteer.respondent.generate import generate
 from hofsteer.respondent.hf import HFRespondent
 
@@ -40,7 +40,7 @@ def test_reads_what_a_plain_forward_pass_gives(respondent, family, short, soft_p
     with caplog.at_level(logging.WARNING):
         responses = respondent.respond([administration], soft_prompts)
     said = [record.message for record in caplog.records if "one by one" in record.message]
-    assert respondent.uses_trie == family.trie, said
+    assert respondent.passes.uses_trie == family.trie, said
     assert len(said) == (not family.trie)  # one line says so
     for candidate, prompt in enumerate(soft_prompts):
         mass = plain_mass(respondent, administration, prompt)
@@ -109,15 +109,15 @@ def test_a_window_that_is_off_by_one_is_found(tiny_tokenizer, short, tmp_path, m
     """The self-check sees a mask that allows one token too many."""
     family = next(family for family in FAMILIES if family.name == "Mistral")
     model = Respondent.from_pretrained(str(family.save(tmp_path, tiny_tokenizer)))
-    right = hf.row_masks
+    right = passes.row_masks
 
     def wrong(model, length):
         mask, plain = right(model, length)
         return mask | torch.roll(mask, -1, dims=-1).tril(), plain
 
-    monkeypatch.setattr(hf, "row_masks", wrong)
+    monkeypatch.setattr(passes, "row_masks", wrong)
     model.respond([Administration(short)])
-    assert not model.uses_trie
+    assert not model.passes.uses_trie
 
 
 def test_a_scale_by_place_in_the_sequence_is_found(tiny_tokenizer, short, tmp_path):
@@ -126,7 +126,7 @@ def test_a_scale_by_place_in_the_sequence_is_found(tiny_tokenizer, short, tmp_pa
     family = replace(llama4, options={**llama4.options, "floor_scale": 16})
     model = Respondent.from_pretrained(str(family.save(tmp_path, tiny_tokenizer)))
     model.respond([Administration(short)])
-    assert not model.uses_trie
+    assert not model.passes.uses_trie
 
 
 def test_the_page_has_this_table():

@@ -17,7 +17,7 @@ from hofsteer import Respondent
 from hofsteer.config import ModelSettings
 from hofsteer.errors import InstrumentError, ModelError, SoftPromptError
 from hofsteer.instruments import Administration
-from hofsteer.respondent import hf, loading
+from hofsteer.respondent import hf, loading, passes
 from hofsteer.respondent.hf import HFRespondent
 
 # In float32, sums in another order differ by 2e-7; a wrong mask, place or order shows from 1e-3.
@@ -45,14 +45,14 @@ def copy(tiny_folder: Path, tmp_path: Path) -> Path:
 @pytest.fixture(params=[True, False], ids=["trie", "padded"])
 def tiny_path(request, tiny: HFRespondent, monkeypatch: pytest.MonkeyPatch) -> HFRespondent:
     """The tiny respondent, made to take one path or the other."""
-    monkeypatch.setattr(tiny, "uses_trie", request.param)
+    monkeypatch.setattr(tiny.passes, "uses_trie", request.param)
     return tiny
 
 
 @pytest.fixture
 def padded(tiny: HFRespondent, monkeypatch: pytest.MonkeyPatch) -> HFRespondent:
     """The tiny respondent on the reference path."""
-    monkeypatch.setattr(tiny, "uses_trie", False)
+    monkeypatch.setattr(tiny.passes, "uses_trie", False)
     return tiny
 
 
@@ -72,7 +72,7 @@ def one_at_a_time(tiny, short):
 @pytest.mark.parametrize("positions_per_pass", [1, 700, 5_000, 1 << 14, 1 << 20])
 def test_a_batch_of_1_equals_a_batch_of_64(tiny_path, short, one_at_a_time, positions_per_pass, monkeypatch):
     soft_prompts, probabilities, valid_mass = one_at_a_time
-    monkeypatch.setattr(tiny_path, "positions_per_pass", positions_per_pass)
+    monkeypatch.setattr(tiny_path.passes, "positions_per_pass", positions_per_pass)
     together = tiny_path.respond([Administration(short)], soft_prompts)
     np.testing.assert_allclose(together.probabilities, probabilities, rtol=0, atol=SAME_IN_BATCHES)
     np.testing.assert_allclose(together.valid_mass, valid_mass, rtol=0, atol=SAME_IN_BATCHES)
@@ -82,14 +82,14 @@ def test_a_batch_of_1_equals_a_batch_of_64(tiny_path, short, one_at_a_time, posi
 @pytest.mark.parametrize("positions_per_pass", [1, 700, 5_000, 1 << 14])
 def test_no_pass_is_larger_than_asked_for(tiny_path, short, positions_per_pass, monkeypatch):
     tiny, sizes = tiny_path, []
-    passing = tiny._pass
+    passing = tiny.passes.look_up
 
     def measure(prompts, rows, *others):
         sizes.append((len(prompts) * len(rows), prompts.shape[1] + max(map(len, rows))))
         return passing(prompts, rows, *others)
 
-    monkeypatch.setattr(tiny, "_pass", measure)
-    monkeypatch.setattr(tiny, "positions_per_pass", positions_per_pass)
+    monkeypatch.setattr(tiny.passes, "look_up", measure)
+    monkeypatch.setattr(tiny.passes, "positions_per_pass", positions_per_pass)
     tiny.respond([Administration(short)], soft_prompts_for(tiny, 64))
     # one candidate is passed whatever its size, and rows are grouped before the soft prompt's 4 tokens are known
     assert all(count == 1 or count * (length - 4) <= positions_per_pass for count, length in sizes)
@@ -98,9 +98,9 @@ def test_no_pass_is_larger_than_asked_for(tiny_path, short, positions_per_pass, 
 
 def test_rows_share_a_pass_if_they_waste_little_padding():
     rows = [(0,) * length for length in (100, 50, 81, 79, 100, 49)]
-    assert hf._groups_of_like_length(rows, 1 << 14) == [[0, 4, 2], [3], [1, 5]]
-    assert hf._groups_of_like_length(rows, 200) == [[0, 4], [2, 3], [1, 5]]
-    assert hf._groups_of_like_length(rows, 1) == [[0], [4], [2], [3], [1], [5]]
+    assert passes._groups_of_like_length(rows, 1 << 14) == [[0, 4, 2], [3], [1, 5]]
+    assert passes._groups_of_like_length(rows, 200) == [[0, 4], [2, 3], [1, 5]]
+    assert passes._groups_of_like_length(rows, 1) == [[0], [4], [2], [3], [1], [5]]
 
 
 # Padding changes nothing.
@@ -110,7 +110,7 @@ def test_rows_share_a_pass_if_they_waste_little_padding():
 @pytest.mark.parametrize("with_soft_prompt", [False, True])
 def test_padding_changes_nothing(padded, short, plain_mass, shortest_share, with_soft_prompt, monkeypatch):
     tiny = padded
-    monkeypatch.setattr(hf, "SHORTEST_SHARE", shortest_share)
+    monkeypatch.setattr(passes, "SHORTEST_SHARE", shortest_share)
     administration = Administration(short)
     soft_prompts = soft_prompts_for(tiny, 3) if with_soft_prompt else None
     together = tiny.respond([administration], soft_prompts)
@@ -141,13 +141,13 @@ def test_the_whole_survey_is_what_a_plain_forward_pass_gives(tiny_path, vsm13, p
 
 def test_which_token_pads_does_not_matter(padded, short, monkeypatch):
     tiny = padded
-    monkeypatch.setattr(hf, "SHORTEST_SHARE", 0.0)
+    monkeypatch.setattr(passes, "SHORTEST_SHARE", 0.0)
     soft_prompts = soft_prompts_for(tiny, 2)
     before = tiny.respond([Administration(short)], soft_prompts)
-    embedded = tiny.embed
+    embedded = tiny.passes.embed
     with torch.inference_mode():
         junk = 1e3 * torch.ones(tiny.width)
-    monkeypatch.setattr(tiny, "embed", lambda ids: torch.where((ids == 0)[..., None], junk, embedded(ids)))
+    monkeypatch.setattr(tiny.passes, "embed", lambda ids: torch.where((ids == 0)[..., None], junk, embedded(ids)))
     assert all(0 not in row for row in tiny.rendered(Administration(short)).rows)
     after = tiny.respond([Administration(short)], soft_prompts)
     np.testing.assert_array_equal(before.probabilities, after.probabilities)
@@ -158,7 +158,7 @@ def test_which_token_pads_does_not_matter(padded, short, monkeypatch):
 
 def test_the_soft_prompt_stays_next_to_the_text(padded, short, monkeypatch):
     tiny = padded
-    monkeypatch.setattr(hf, "SHORTEST_SHARE", 0.0)
+    monkeypatch.setattr(passes, "SHORTEST_SHARE", 0.0)
     soft_prompts = soft_prompts_for(tiny, 3, tokens=5)
     administration = Administration(short)
     texts = [tiny.embed(torch.tensor(row)) for row in tiny.rendered(administration).rows]
@@ -408,7 +408,7 @@ def run_out_of_memory(
 ) -> list[int]:
     """Let passes of more than `most` candidates (times rows) run out of memory; return the list of sizes tried."""
     tried = []
-    passing = respondent._pass
+    passing = respondent.passes.look_up
 
     def small(prompts, rows, *others):
         tried.append(len(prompts))
@@ -416,7 +416,7 @@ def run_out_of_memory(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return passing(prompts, rows, *others)
 
-    monkeypatch.setattr(respondent, "_pass", small)
+    monkeypatch.setattr(respondent.passes, "look_up", small)
     return tried
 
 
@@ -425,7 +425,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(own_tiny, short, monkeypatch
     soft_prompts = soft_prompts_for(own_tiny, 50)
     wanted = own_tiny.respond([Administration(short)], soft_prompts)
     length = len(own_tiny.rendered(Administration(short)).rows[0])
-    own_tiny.positions_per_pass = 40 * (length + 4)  # 40 candidates a pass
+    own_tiny.passes.positions_per_pass = 40 * (length + 4)  # 40 candidates a pass
     tried = run_out_of_memory(own_tiny, 12, monkeypatch)
     with caplog.at_level(logging.WARNING, logger="hofsteer"):
         found = own_tiny.respond([Administration(short)], soft_prompts)
@@ -457,9 +457,9 @@ def test_the_batch_size_is_the_last_that_pays(own_tiny, short, monkeypatch, best
     assert own_tiny.settings.batch_size == chosen
     monkeypatch.undo()
     sizes = []
-    passing = own_tiny._pass
+    passing = own_tiny.passes.look_up
     monkeypatch.setattr(
-        own_tiny, "_pass", lambda prompts, *others: sizes.append(len(prompts)) or passing(prompts, *others)
+        own_tiny.passes, "look_up", lambda prompts, *others: sizes.append(len(prompts)) or passing(prompts, *others)
     )
     own_tiny.respond([Administration(short)], soft_prompts_for(own_tiny, 32))
     assert max(sizes) == chosen
@@ -475,7 +475,7 @@ def test_one_candidate_that_does_not_fit_is_an_error(own_tiny, short, monkeypatc
 
 @pytest.mark.parametrize("uses_trie", [True, False])
 def test_one_candidate_whose_items_do_not_fit_is_asked_in_parts(own_tiny, short, monkeypatch, uses_trie):
-    own_tiny.uses_trie = uses_trie
+    own_tiny.passes.uses_trie = uses_trie
     soft_prompts = soft_prompts_for(own_tiny, 3)
     wanted = own_tiny.respond([Administration(short)], soft_prompts)
     run_out_of_memory(own_tiny, 1, monkeypatch, by_rows=True)

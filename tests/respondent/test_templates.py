@@ -111,4 +111,4 @@ def test_both_kinds_of_tokenizer_give_answers(tokenizer, make_respondent):
         responses = respondent.respond([Administration(survey)])
         sums = responses.probabilities[0, 0].sum(axis=-1)
         np.testing.assert_allclose(sums, 1.0)
-        assert respondent.uses_trie
+        assert respondent.passes.uses_trie

@@ -11,7 +11,7 @@ import torch
 from families import FAMILIES
 from hofsteer import Respondent
 from hofsteer.instruments import Administration
-from hofsteer.respondent import hf
+from hofsteer.respondent import passes
 from hofsteer.respondent.attention import lay_out, row_masks
 from hofsteer.respondent.trie import Trie, groups_of_neighbours, places, shared_length
 
@@ -100,28 +100,28 @@ def test_a_pass_has_one_position_for_each_token_of_each_beginning(tiny, vsm13):
 @pytest.mark.parametrize("positions_per_pass", [300, 1_000, 5_000, 1 << 16])
 @pytest.mark.parametrize("tokens", [0, 1, 7])
 def test_the_trie_gives_what_the_reference_gives(own_tiny, vsm13, positions_per_pass, tokens):
-    own_tiny.positions_per_pass = positions_per_pass
+    own_tiny.passes.positions_per_pass = positions_per_pass
     prompts = (
         np.random.default_rng([5, tokens]).normal(0, own_tiny.spread, (3, tokens, own_tiny.width)).astype(np.float32)
     )
     forms = [Administration(vsm13, system="You live in Japan."), Administration(vsm13, order="reversed")]
     found = own_tiny.respond(forms, prompts)
-    assert own_tiny.uses_trie
-    own_tiny.uses_trie = False
+    assert own_tiny.passes.uses_trie
+    own_tiny.passes.uses_trie = False
     wanted = own_tiny.respond(forms, prompts)
     np.testing.assert_allclose(found.probabilities, wanted.probabilities, rtol=0, atol=SAME_AS_PLAIN)
     np.testing.assert_allclose(found.valid_mass, wanted.valid_mass, rtol=0, atol=SAME_AS_PLAIN)
 
 
 def broken_positions(respondent, monkeypatch):
-    right = respondent._logits
+    right = respondent.passes._logits
 
     def wrong(embeds, mask, kept, **options):
         if "position_ids" in options:
             options["position_ids"] = torch.arange(embeds.shape[1]).expand(len(embeds), -1)
         return right(embeds, mask, kept, **options)
 
-    monkeypatch.setattr(respondent, "_logits", wrong)
+    monkeypatch.setattr(respondent.passes, "_logits", wrong)
 
 
 def broken_mask(respondent, monkeypatch):
@@ -131,7 +131,7 @@ def broken_mask(respondent, monkeypatch):
         mask[..., -1, 0] = False  # one token of one row is not seen
         return mask, torch.empty(0)
 
-    monkeypatch.setattr(hf, "row_masks", wrong)
+    monkeypatch.setattr(passes, "row_masks", wrong)
 
 
 @pytest.mark.parametrize("broken", [broken_positions, broken_mask])
@@ -148,13 +148,13 @@ def test_the_check_finds_what_is_wrong_and_the_reference_answers(own_tiny, tiny,
 
 def test_a_longer_item_is_checked_again(own_tiny, vsm13, monkeypatch):
     checked = []
-    fault = own_tiny._trie_fault
+    fault = own_tiny.passes._trie_fault
 
     def look(prompt, rows):
         checked.append(max(map(len, rows)))
         return fault(prompt, rows)
 
-    monkeypatch.setattr(own_tiny, "_trie_fault", look)
+    monkeypatch.setattr(own_tiny.passes, "_trie_fault", look)
     form = Administration(vsm13)
     for one in (form, form, replace(form, system="You live in Japan."), form):
         own_tiny.respond([one])
@@ -165,8 +165,8 @@ def test_a_longer_item_is_checked_again(own_tiny, vsm13, monkeypatch):
 def test_a_first_candidate_of_nan_decides_nothing(own_tiny, short):
     prompts = np.full((1, 2, own_tiny.width), np.nan, np.float32)
     assert own_tiny.respond([Administration(short)], prompts).failures[0] is not None
-    assert own_tiny.uses_trie
-    assert own_tiny._checked == (0, 0)
+    assert own_tiny.passes.uses_trie
+    assert own_tiny.passes._checked == (0, 0)
 
 
 def test_a_larger_pass_is_checked_again(tiny_tokenizer, vsm13, short, tmp_path):
@@ -176,13 +176,13 @@ def test_a_larger_pass_is_checked_again(tiny_tokenizer, vsm13, short, tmp_path):
     model = Respondent.from_pretrained(str(family.save(tmp_path, tiny_tokenizer)))
     longest = Administration(replace(short, items=(max(vsm13.items, key=lambda item: len(item.wordings[0])),)))
     model.respond([longest])
-    assert model.uses_trie
+    assert model.passes.uses_trie
     model.respond([Administration(vsm13)])  # no item is longer
-    assert not model.uses_trie
+    assert not model.passes.uses_trie
 
 
 def test_a_check_that_runs_out_of_memory_goes_on_in_parts(own_tiny, tiny, vsm13, monkeypatch):
-    asked, passing = [], own_tiny._trie_logits
+    asked, passing = [], own_tiny.passes._trie_logits
 
     def small(prompts, rows, reads):
         asked.append(len(rows))
@@ -190,9 +190,9 @@ def test_a_check_that_runs_out_of_memory_goes_on_in_parts(own_tiny, tiny, vsm13,
             raise torch.OutOfMemoryError("CUDA out of memory")
         return passing(prompts, rows, reads)
 
-    monkeypatch.setattr(own_tiny, "_trie_logits", small)
+    monkeypatch.setattr(own_tiny.passes, "_trie_logits", small)
     found = own_tiny.respond([Administration(vsm13)])
-    assert own_tiny.uses_trie
+    assert own_tiny.passes.uses_trie
     assert asked[0] == 24
     assert asked[-1] <= 6
     wanted = tiny.respond([Administration(vsm13)])
@@ -209,7 +209,7 @@ def test_batches_of_5_to_20_give_the_same_bytes(vsm13, threads):
     before = torch.get_num_threads()
     found = {}
     for size in (20, 10, 5):
-        mini.positions_per_pass = size * 24 * length
+        mini.passes.positions_per_pass = size * 24 * length
         found[size, before] = mini.respond([form], prompts).probabilities.tobytes()
     try:
         torch.set_num_threads(threads)

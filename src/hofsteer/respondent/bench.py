@@ -71,19 +71,19 @@ def bench(
     prompts = torch.from_numpy(soft_prompt).to(respondent.device, respondent.dtype)
     rendered = respondent.rendered(administration)
     respondent.respond([administration], soft_prompt)  # the check happens here
-    one_pass = respondent.uses_trie
+    one_pass = respondent.passes.uses_trie
     reads = list(dict.fromkeys(read for options in rendered.reads for option in options for read in option))
     rows = list(rendered.rows)
 
     def trie() -> Any:
-        return respondent._pass(prompts, rows, reads) if one_pass else padded()
+        return respondent.passes.look_up(prompts, rows, reads) if one_pass else padded()
 
     def padded() -> Any:
-        respondent.uses_trie = False
+        respondent.passes.uses_trie = False
         try:
-            return respondent._pass(prompts, rows, reads)
+            return respondent.passes.look_up(prompts, rows, reads)
         finally:
-            respondent.uses_trie = one_pass
+            respondent.passes.uses_trie = one_pass
 
     ways: dict[str, Callable[[], Any]] = {"trie": trie, "padded": padded, "matmul": _matmul(respondent)}
     if generate:

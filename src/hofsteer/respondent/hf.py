@@ -1,9 +1,7 @@
 """A frozen causal language model of transformers as a respondent.
 
-The reference path is exact for every architecture: right-padded rows `[soft prompt][text][pad]` at default positions,
-logits at the last real tokens. The fast path puts the rows into one trie (`trie.py`), and is used as long as it gives
-what the reference path gives. The soft prompt stands in front of everything, the beginning-of-sequence token included,
-because that is where PEFT puts it.
+Options are read from logits that `passes.py` gets. The soft prompt stands in front of everything, the
+beginning-of-sequence token included, because that is where PEFT puts it.
 """
 
 import inspect
@@ -11,7 +9,6 @@ import logging
 import time
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -21,23 +18,14 @@ from hofsteer.config import EXPECTED, ModelSettings, ReadOut
 from hofsteer.errors import ModelError, SoftPromptError
 from hofsteer.files import hash_bytes
 from hofsteer.instruments import Administration
-from hofsteer.instruments.base import Floats
 from hofsteer.respondent import mini
-from hofsteer.respondent.attention import Layout, Masks, in_rows, lay_out, row_masks
 from hofsteer.respondent.base import Respondent, Responses, SoftPrompts, common_instrument, make_responses
 from hofsteer.respondent.generate import generated_responses
 from hofsteer.respondent.loading import load_model
-from hofsteer.respondent.read_out import token_log_probabilities
+from hofsteer.respondent.passes import Passes
 from hofsteer.respondent.render import Read, Rendered, render
-from hofsteer.respondent.trie import Trie, groups_of_neighbours, places, shared_length
 
 BUNDLED = ("mini",)
-POSITIONS_PER_PASS = {"cpu": 1 << 14, "cuda": 1 << 16}  # tokens of one forward pass, padding included
-MOST_KEPT = 1 << 20  # numbers that lay out passes, kept from one call to the next
-SHORTEST_SHARE = 0.8  # rows share a padded pass if the shortest is at least this share of the longest
-# Largest difference of log-probabilities between both paths, in units of the largest logit: what rounding explains.
-UNTOLD = "the reference gives no numbers for this candidate"  # so the next one decides
-TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +44,8 @@ class HFRespondent(Respondent):
         same_size = model.num_parameters() == known["parameters"]  # spares large models the hash
         self.simulated = same_size and self.fingerprint == known["weights_sha256"]
         self._said: set[str] = set()
-        self.positions_per_pass = POSITIONS_PER_PASS.get(self.device.type, POSITIONS_PER_PASS["cpu"])
         self._rendered: dict[Administration, Rendered] = {}
-        self._keeps_logits = "logits_to_keep" in takes
-        self.uses_trie = True  # until it is found not to give what the reference path gives
-        self._checked = (0, 0)  # longest row and largest pass, in tokens, on which both paths were compared
-        self._masks: dict[int, tuple[Masks, torch.Tensor]] = {}  # by the length of the rows
-        self._layouts: dict[tuple[int, tuple[tuple[int, ...], ...]], tuple[Trie, Layout]] = {}
+        self.passes = Passes(model, settings.id, settings.batch_size)
 
     @classmethod
     def load(cls, settings: ModelSettings) -> "HFRespondent":
@@ -80,7 +63,7 @@ class HFRespondent(Respondent):
     @property
     def device(self) -> torch.device:
         """Where the model computes."""
-        return cast(torch.device, self.model.get_input_embeddings().weight.device)
+        return self.passes.device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -124,8 +107,7 @@ class HFRespondent(Respondent):
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Return what the embedding module gives for token ids, any scaling inside it included."""
-        with torch.inference_mode():
-            return cast(torch.Tensor, self.model.get_input_embeddings()(ids))
+        return self.passes.embed(ids)
 
     def rendered(self, administration: Administration) -> Rendered:
         """The administration as token ids, rendered on first use and never again."""
@@ -165,8 +147,7 @@ class HFRespondent(Respondent):
         log_probabilities = np.full((len(prompts), len(administrations), *option_mask.shape), -np.inf)
         for a, administration in enumerate(administrations):
             rendered = self.rendered(administration)
-            self._check_trie(prompts, rendered)
-            found = self._log_probabilities(prompts, rendered, read_out)
+            found = self.passes.log_probabilities(prompts, rendered, read_out)
             for i, options in enumerate(rendered.reads):
                 for k, reads in enumerate(options):
                     log_probabilities[:, a, i, k] = sum(found[read] for read in reads)
@@ -184,7 +165,7 @@ class HFRespondent(Respondent):
         self.respond([administration], prompts[:1])  # renders, checks and warms up
 
         def seconds_each(size: int) -> float:
-            self.settings = self.settings.model_copy(update={"batch_size": size})
+            self.passes.batch_size = size
             times = []
             for _ in range(2):
                 began = time.perf_counter()
@@ -195,6 +176,7 @@ class HFRespondent(Respondent):
         size, best = 1, seconds_each(1)
         while 2 * size <= most and (now := seconds_each(2 * size)) < 0.95 * best:
             size, best = 2 * size, now
+        self.passes.batch_size = size
         self.settings = self.settings.model_copy(update={"batch_size": size})
         return size
 
@@ -215,204 +197,5 @@ class HFRespondent(Respondent):
         """Return the logits (len(texts), V) of the token that follows each text, behind one soft prompt (L, W)."""
         reads = [Read(row, len(text) - 1, 0) for row, text in enumerate(texts)]
         with torch.inference_mode():
-            logits, places = self._padded_logits(prompt[None], texts, reads)
+            logits, places = self.passes.padded_logits(prompt[None], texts, reads)
             return logits[0, places].float()
-
-    def _log_probabilities(self, prompts: torch.Tensor, rendered: Rendered, read_out: ReadOut) -> dict[Read, Floats]:
-        """Look up every read of an administration for every candidate: read -> (P,)."""
-        wanted: dict[int, list[Read]] = {}
-        for read in dict.fromkeys(read for options in rendered.reads for reads in options for read in reads):
-            wanted.setdefault(read.row, []).append(read)
-        found: dict[Read, Floats] = {}
-        soft, budget = prompts.shape[1], self.positions_per_pass
-        if self.uses_trie:
-            groups = groups_of_neighbours(rendered.rows, budget, in_front=soft)
-        else:
-            groups = _groups_of_like_length(rendered.rows, budget)
-        for rows in groups:
-            reads = [read._replace(row=place) for place, row in enumerate(rows) for read in wanted[row]]
-            values = self._pass_in_batches(prompts, [rendered.rows[row] for row in rows], reads, read_out)
-            for read, value in zip(reads, values, strict=True):
-                found[read._replace(row=rows[read.row])] = value
-        return found
-
-    def _pass_in_batches(
-        self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read], read_out: ReadOut
-    ) -> Floats:
-        """Pass all candidates through the rows, as many at a time as fit: (reads, P)."""
-        length = prompts.shape[1] + max(map(len, rows))
-        taken = self._places(rows, prompts.shape[1])
-        size = max(1, min(self.positions_per_pass // taken, self.settings.batch_size or len(prompts)))
-        while True:
-            try:
-                parts = [self._pass(batch, rows, reads, read_out) for batch in torch.split(prompts, size)]
-                return np.concatenate(parts, axis=1)
-            except torch.OutOfMemoryError:
-                if size == 1 and len(rows) == 1:
-                    raise ModelError(f"one candidate and one item of {length} tokens do not fit in memory") from None
-                if size == 1:
-                    return self._pass_in_halves(prompts, rows, reads, read_out)
-                size //= 2
-                self.positions_per_pass = size * taken
-                log.warning("out of memory: going on with %d candidates at a time", size)
-
-    def _places(self, rows: list[tuple[int, ...]], soft: int) -> int:
-        """Return how many places of a pass the rows take for each candidate."""
-        longest = soft + max(map(len, rows))
-        if not self.uses_trie:
-            return len(rows) * longest
-        return places([0, *(soft + shared_length(one, next_) for one, next_ in pairwise(sorted(rows)))], longest)
-
-    def _pass_in_halves(
-        self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read], read_out: ReadOut
-    ) -> Floats:
-        """Pass one candidate at a time through half of the rows, then through the others: (reads, P)."""
-        middle = len(rows) // 2
-        self.positions_per_pass = middle * (prompts.shape[1] + max(map(len, rows)))
-        log.warning("out of memory: going on with %d items at a time", middle)
-        values = np.empty((len(reads), len(prompts)))
-        for first, part in ((0, rows[:middle]), (middle, rows[middle:])):
-            inside = [n for n, read in enumerate(reads) if first <= read.row < first + len(part)]
-            moved = [reads[n]._replace(row=reads[n].row - first) for n in inside]
-            values[inside] = self._pass_in_batches(prompts, part, moved, read_out)
-        return values
-
-    def _pass(
-        self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read], read_out: ReadOut = EXPECTED
-    ) -> Floats:
-        """One forward pass over candidates x rows: log-probabilities (reads, P)."""
-        logits, places = (self._trie_logits if self.uses_trie else self._padded_logits)(prompts, rows, reads)
-        at = torch.tensor(places, device=self.device)
-        tokens = torch.tensor([read.token for read in reads], device=self.device)
-        with torch.inference_mode():
-            values = token_log_probabilities(logits.float(), read_out)[:, at, tokens]
-        return cast(Floats, values.T.cpu().numpy().astype(np.float64))
-
-    def _trie_logits(
-        self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read]
-    ) -> tuple[torch.Tensor, list[int]]:
-        """Return logits (P, kept, vocabulary) of one pass over the trie of the rows, and where in them each read is."""
-        candidates, soft = prompts.shape[:2]
-        trie, layout = self._layout(soft, tuple(rows))
-        at = [soft + int(trie.paths[read.row][read.position]) for read in reads]
-        kept = sorted(set(at))
-        depths = torch.from_numpy(trie.depths).to(self.device)
-        positions = torch.cat([torch.arange(soft, device=self.device), soft + depths])
-        with torch.inference_mode(), in_rows(self.model, layout):
-            text = self.embed(torch.from_numpy(trie.tokens).to(self.device))
-            embeds = torch.cat([prompts, text.expand(candidates, -1, -1)], dim=1)
-            logits = self._logits(embeds, layout.masks, kept, position_ids=positions.expand(candidates, -1))
-        return logits, [kept.index(place) for place in at]
-
-    def _layout(self, soft: int, rows: tuple[tuple[int, ...], ...]) -> tuple[Trie, Layout]:
-        """Return the trie of rows behind `soft` rows of a soft prompt, and how its positions stand in rows."""
-        if (soft, rows) not in self._layouts:
-            trie = Trie.of(rows)
-            length = soft + max(map(len, rows))
-            if length not in self._masks:
-                self._masks[length] = row_masks(self.model, length)
-            if sum(kept.size for _, kept in self._layouts.values()) > MOST_KEPT:
-                self._layouts.clear()
-                self._masks = {length: self._masks[length]}
-            self._layouts[soft, rows] = trie, lay_out(self.model, trie, soft, *self._masks[length])
-        return self._layouts[soft, rows]
-
-    def _check_trie(self, prompts: torch.Tensor, rendered: Rendered) -> None:
-        """Stop using the trie if it does not give what the reference path gives.
-
-        Compared whenever a row is longer, or a pass larger, than any before: what a mask gets wrong shows at the end of
-        the longest row, what goes by the place in the pass at its last row.
-        """
-        if not self.uses_trie:
-            return
-        soft, rows = prompts.shape[1], rendered.rows
-        groups = groups_of_neighbours(rows, self.positions_per_pass, soft)
-        lengths = [soft + max(len(rows[i]) for i in group) for group in groups]
-        sizes = [soft + sum(len(rows[i]) for i in group) for group in groups]
-        length, size = self._checked
-        if max(lengths) <= length and max(sizes) <= size:
-            return
-        for group in dict.fromkeys((int(np.argmax(lengths)), int(np.argmax(sizes)))):
-            why = self._trie_fault(prompts[:1], [rows[i] for i in groups[group]])
-            if why == UNTOLD:
-                return
-            if why is not None:
-                self.uses_trie = False
-                log.warning("%s: items are asked one by one, not in one pass: %s", self.settings.id, why)
-                return
-        self._checked = (max(length, *lengths), max(size, *sizes))
-
-    def _trie_fault(self, prompt: torch.Tensor, rows: list[tuple[int, ...]]) -> str | None:
-        """Return what is wrong with a trie pass at its longest row and its last; None if it agrees with the reference.
-
-        UNTOLD if the reference itself gives no numbers.
-        """
-        implementation = self.model.config._attn_implementation
-        if implementation not in ("sdpa", "eager"):
-            return f"no masks for {implementation} attention"
-        picked = sorted({max(range(len(rows)), key=lambda i: len(rows[i])), len(rows) - 1})
-        reads = [Read(i, len(rows[i]) - 1, 0) for i in picked]
-        try:
-            logits, places = self._trie_logits(prompt, rows, reads)
-        except torch.OutOfMemoryError:
-            if len(rows) == 1:
-                raise ModelError(f"one candidate and one item of {len(rows[0])} tokens do not fit in memory") from None
-            middle = len(rows) // 2
-            self.positions_per_pass = middle * (prompt.shape[1] + max(map(len, rows)))
-            return self._trie_fault(prompt, rows[:middle]) or self._trie_fault(prompt, rows[middle:])
-        except Exception as error:  # whatever a model raises that was not made for masks or positions of its own
-            reason = str(error).strip().splitlines() or [""]
-            return f"its forward pass raises {type(error).__name__}: {reason[0]}"
-        found = logits[0, places].float().log_softmax(-1)
-        alone = [self._padded_logits(prompt, [rows[i]], [Read(0, len(rows[i]) - 1, 0)])[0][0] for i in picked]
-        wanted = torch.cat(alone).float().log_softmax(-1)
-        if not bool(wanted.isfinite().all()):
-            return UNTOLD
-        difference = float((found - wanted).abs().max())
-        tolerance = TOLERANCE.get(self.model.dtype, TOLERANCE[torch.bfloat16]) * max(1.0, float(wanted.abs().max()))
-        return None if difference <= tolerance else f"log-probabilities would differ by {difference:.1e}"
-
-    def _padded_logits(
-        self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read]
-    ) -> tuple[torch.Tensor, list[int]]:
-        """Return logits (P, kept, vocabulary) of one pass over padded rows, and where in them each read is."""
-        candidates, soft = prompts.shape[:2]
-        longest = max(map(len, rows))
-        ids = torch.zeros(len(rows), longest, dtype=torch.long, device=self.device)
-        mask = torch.zeros(len(rows), soft + longest, dtype=torch.long, device=self.device)
-        for place, row in enumerate(rows):
-            ids[place, : len(row)] = torch.tensor(row)
-            mask[place, : soft + len(row)] = 1
-        kept = sorted({soft + read.position for read in reads})
-        with torch.inference_mode():
-            text = self.embed(ids)
-            embeds = torch.cat(
-                [
-                    prompts[:, None].expand(-1, len(rows), -1, -1),
-                    text[None].expand(candidates, -1, -1, -1),
-                ],
-                dim=2,
-            ).flatten(0, 1)
-            logits = self._logits(embeds, mask.repeat(candidates, 1), kept)
-            logits = logits.reshape(candidates, len(rows) * len(kept), -1)
-        return logits, [read.row * len(kept) + kept.index(soft + read.position) for read in reads]
-
-    def _logits(self, embeds: torch.Tensor, mask: Any, kept: list[int], **options: Any) -> torch.Tensor:
-        """Return the logits (rows, kept, vocabulary) at some positions."""
-        at = torch.tensor(kept, device=self.device)
-        if self._keeps_logits:
-            options["logits_to_keep"] = at
-        logits = self.model(inputs_embeds=embeds, attention_mask=mask, use_cache=False, **options).logits
-        return cast(torch.Tensor, logits if self._keeps_logits else logits[:, at])
-
-
-def _groups_of_like_length(rows: Sequence[tuple[int, ...]], most_positions: int) -> list[list[int]]:
-    """Return row indices in groups that waste little padding and that fit one pass."""
-    groups: list[list[int]] = []
-    for index in sorted(range(len(rows)), key=lambda i: (-len(rows[i]), i)):
-        longest = len(rows[groups[-1][0]]) if groups else 0
-        full = groups and (len(groups[-1]) + 1) * longest > most_positions
-        if not groups or full or len(rows[index]) < SHORTEST_SHARE * longest:
-            groups.append([])
-        groups[-1].append(index)
-    return groups
