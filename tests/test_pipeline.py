@@ -322,6 +322,21 @@ def test_resume_of_a_finished_run_changes_nothing(copied, straight, respondent):
     assert contents(copied) == before
 
 
+@pytest.mark.parametrize("name", ["shade", "lshade", "sep-cma", "cma"])
+def test_every_search_spends_its_budget_and_survives_an_interrupt(name, respondent, tmp_path):
+    settings = {"search.name": name, "search.population_size": 8, "search.budget": 60, "space.tokens": 2}
+    straight = align(respondent, "JPN", out=tmp_path / "straight", settings=settings)
+    evaluations = [record.evaluations for record in straight.folder.history()]
+    assert 52 < evaluations[-1] <= 60
+    sizes = np.diff([0, *evaluations])
+    assert (sizes[-1] < 8) == (name == "lshade")  # its population shrinks
+    with pytest.raises(KeyboardInterrupt):
+        align(respondent, "JPN", out=tmp_path / "stopped", settings=settings, watch=stop_after(3))
+    resume(tmp_path / "stopped", respondent)
+    for file in ("history.jsonl", "soft_prompt/adapter_model.safetensors"):
+        assert (tmp_path / "stopped" / file).read_bytes() == (straight.path / file).read_bytes()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_interrupted_run_ends_with_the_same_bytes(seed, straight, respondent, tmp_path):
     stops = sorted(np.random.default_rng([seed, 21]).choice(np.arange(1, 16), size=3, replace=False).tolist())

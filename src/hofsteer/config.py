@@ -7,9 +7,9 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hofsteer.errors import ConfigError, did_you_mean
 
@@ -73,17 +73,36 @@ class SpaceSettings(_Settings):
     start_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0  # deviation of the first noise, in spreads
 
 
-class SearchSettings(_Settings):
+class _AnySearch(_Settings):
+    budget: Annotated[int, Field(ge=1)] = 2000  # evaluations, the starting population included
+    seed: Annotated[int, Field(ge=0)] = 0
+    population_size: Annotated[int, Field(ge=4)] = 32  # of the first generation
+
+
+class DESettings(_AnySearch):
     """Differential Evolution and how long it runs."""
 
     name: Literal["de"] = "de"
-    budget: Annotated[int, Field(ge=1)] = 2000  # evaluations, the starting population included
-    seed: Annotated[int, Field(ge=0)] = 0
-    population_size: Annotated[int, Field(ge=4)] = 32  # NP
     differential_weight: Annotated[float, Field(gt=0, le=2)] = 0.5  # F
     crossover_rate: Share = 0.7  # CR
     strategy: Literal["rand/1", "best/1", "current-to-best/1"] = "best/1"
     crossover: Literal["binomial", "token"] = "binomial"
+
+
+class ShadeSettings(_AnySearch):
+    """SHADE or L-SHADE and how long it runs."""
+
+    name: Literal["shade", "lshade"]
+    history_size: Annotated[int, Field(ge=1)] = 6  # H
+
+
+class CMASettings(_AnySearch):
+    """CMA-ES, separable or full, and how long it runs."""
+
+    name: Literal["sep-cma", "cma"]
+
+
+SearchSettings = DESettings | ShadeSettings | CMASettings
 
 
 class RunConfig(_Settings):
@@ -99,8 +118,16 @@ class RunConfig(_Settings):
     cue: str = ""  # what the assistant's answer begins with, before the label
     model: ModelSettings = ModelSettings()
     space: SpaceSettings = SpaceSettings()
-    search: SearchSettings = SearchSettings()
+    search: Annotated[SearchSettings, Field(discriminator="name")] = DESettings()
     read_out: ReadOut = EXPECTED
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_search(cls, table: Any) -> Any:
+        """Take a search without a name to be Differential Evolution."""
+        if isinstance(table, Mapping) and isinstance(search := table.get("search"), Mapping):
+            return {**table, "search": {"name": "de", **search}}
+        return table
 
 
 def resolve(
@@ -229,7 +256,10 @@ def _validate(model: type[M], table: Mapping[str, Any]) -> M:
 
 def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     problem = error.errors(include_url=False)[0]
-    key = ".".join(map(str, problem["loc"]))
+    parts = list(map(str, problem["loc"]))
+    if parts[0] == "search" and len(parts) > 2:
+        del parts[1]  # pydantic puts the search's name there
+    key = ".".join(parts)
     match problem["type"]:
         case "extra_forbidden":
             keys = _keys(model)
@@ -238,19 +268,22 @@ def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
             return f"unknown setting {key!r}{hint}"
         case "missing":
             return f"the setting {key!r} is missing: give --{key}, or name it in a settings file"
-        case "literal_error":
-            wanted = problem["ctx"]["expected"]
+        case "literal_error" | "union_tag_invalid":
+            tagged = problem["type"] == "union_tag_invalid"
+            wanted = problem["ctx"]["expected_tags" if tagged else "expected"]
+            key, given = ("search.name", problem["ctx"]["tag"]) if tagged else (key, problem["input"])
             names = [name.strip("' ") for name in wanted.replace(" or ", ", ").split(",")]
-            return f"{key} wants {wanted}, got {problem['input']!r}{did_you_mean(str(problem['input']), names)}"
+            return f"{key} wants {wanted}, got {given!r}{did_you_mean(str(given), names)}"
     return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     keys = []
     for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            keys += _keys(inner, f"{prefix}{name}.")
-        else:
-            keys.append(f"{prefix}{name}")
-    return keys
+        models = [one for one in (get_args(field.annotation) or (field.annotation,)) if _is_model(one)]
+        keys += [key for inner in models for key in _keys(inner, f"{prefix}{name}.")] or [f"{prefix}{name}"]
+    return list(dict.fromkeys(keys))
+
+
+def _is_model(one: Any) -> bool:
+    return isinstance(one, type) and issubclass(one, BaseModel)

@@ -189,7 +189,7 @@ def make_search(settings: SearchSettings) -> Optimizer[Any]:
             f"search.budget wants at least the {settings.population_size} evaluations of one population, "
             f"got {settings.budget}"
         )
-    return make_optimizer(**settings.model_dump(exclude={"budget"}))
+    return make_optimizer(**settings.model_dump(exclude=set() if settings.name == "lshade" else {"budget"}))
 
 
 def environment(respondent: Respondent) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from hofsteer.cli.output import (
     search_progress,
     warn_of_low_mass,
 )
-from hofsteer.config import RunConfig, SearchSettings, SpaceSettings
+from hofsteer.config import DESettings, RunConfig, SpaceSettings
 
 if TYPE_CHECKING:
     from hofsteer.pipeline import Run
 
-RUN, SEARCH, SPACE = RunConfig.model_fields, SearchSettings.model_fields, SpaceSettings.model_fields
+RUN, SEARCH, SPACE = RunConfig.model_fields, DESettings.model_fields, SpaceSettings.model_fields
 
 
 def align(
@@ -29,7 +29,9 @@ def align(
         str | None, typer.Option(help="A hub id, a local model folder, or the bundled `mini`.", show_default="mini")
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Start from a bundled preset, such as masoud2025.")] = None,
-    search: Annotated[str | None, typer.Option(help="Search algorithm.", show_default=SEARCH["name"].default)] = None,
+    search: Annotated[
+        str | None, typer.Option(help="de, shade, lshade, sep-cma or cma.", show_default=SEARCH["name"].default)
+    ] = None,
     budget: Annotated[
         int | None, typer.Option(help="Evaluations of the whole survey.", show_default=str(SEARCH["budget"].default))
     ] = None,

@@ -25,8 +25,6 @@ from hofsteer.respondent.loading import load_model
 from hofsteer.respondent.passes import Passes
 from hofsteer.respondent.render import Read, Rendered, render
 
-BUNDLED = ("mini",)
-
 log = logging.getLogger(__name__)
 
 

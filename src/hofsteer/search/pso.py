@@ -116,7 +116,7 @@ class ParticleSwarm:
     inertia: float = 0.7298  # w, in [0, 1)
     cognitive: float = 1.49618  # c1, 0 or more: the pull to a particle's own best point
     social: float = 1.49618  # c2, 0 or more: the pull to the best point of its neighbours
-    velocity_limit: float = 2.0  # above 0: the most a coordinate may change in a step, in initial deviations
+    velocity_limit: float = 0.5  # above 0: the most a coordinate may change in a step, in initial deviations
     topology: Topology = "global"  # neighbours: everyone, or on a ring the particle itself and one on each side
     seed: int = 0  # 0 or more
 
@@ -189,12 +189,13 @@ class ParticleSwarm:
         )
 
     def _leaders(self, state: PSOState) -> NDArray[np.intp]:
-        """Return which particle's best point pulls each particle, (P,): the best of its neighbours, the first on a tie."""
+        """Return the best neighbour of each particle, (P,), the first on a tie."""
         everyone = np.arange(len(state.own_losses))
         if self.topology == "global":
             return np.full_like(everyone, state.own_losses.argmin())
         neighbours = (everyone[:, None] + [-1, 0, 1]) % len(everyone)
-        return neighbours[everyone, state.own_losses[neighbours].argmin(axis=1)]
+        leaders: NDArray[np.intp] = neighbours[everyone, state.own_losses[neighbours].argmin(axis=1)]
+        return leaders
 
     def _uniform(self, state: PSOState, stream: int) -> Floats:
         """Return numbers in [0, 1), (P, dim)."""
