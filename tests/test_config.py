@@ -122,9 +122,13 @@ def test_set_without_key_or_value(text):
         ("xyzzy=1", "unknown setting 'xyzzy'"),
         (
             "search.name=dee",
-            "search.name wants 'de', 'shade', 'lshade', 'sep-cma', 'cma', got 'dee'; did you mean 'de'?",
+            "search.name wants 'de', 'shade', 'lshade', 'sep-cma', 'cma', 'pso', 'random', got 'dee'; "
+            "did you mean 'de'?",
         ),
-        ("search.name=adam", "search.name wants 'de', 'shade', 'lshade', 'sep-cma', 'cma', got 'adam'"),
+        (
+            "search.name=adam",
+            "search.name wants 'de', 'shade', 'lshade', 'sep-cma', 'cma', 'pso', 'random', got 'adam'",
+        ),
         (
             "search.strategy=rand/2",
             "search.strategy wants 'rand/1', 'best/1' or 'current-to-best/1', got 'rand/2'; did you mean 'rand/1'?",

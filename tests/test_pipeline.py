@@ -322,7 +322,7 @@ def test_resume_of_a_finished_run_changes_nothing(copied, straight, respondent):
     assert contents(copied) == before
 
 
-@pytest.mark.parametrize("name", ["shade", "lshade", "sep-cma", "cma"])
+@pytest.mark.parametrize("name", ["shade", "lshade", "sep-cma", "cma", "pso", "random"])
 def test_every_search_spends_its_budget_and_survives_an_interrupt(name, respondent, tmp_path):
     settings = {"search.name": name, "search.population_size": 8, "search.budget": 60, "space.tokens": 2}
     straight = align(respondent, "JPN", out=tmp_path / "straight", settings=settings)

@@ -102,7 +102,24 @@ class CMASettings(_AnySearch):
     name: Literal["sep-cma", "cma"]
 
 
-SearchSettings = DESettings | ShadeSettings | CMASettings
+class PSOSettings(_AnySearch):
+    """Particle swarm and how long it runs."""
+
+    name: Literal["pso"]
+    inertia: Annotated[float, Field(ge=0, lt=1)] = 0.7298  # w
+    cognitive: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.49618  # c1
+    social: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.49618  # c2
+    velocity_limit: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5  # a step, in deviations of the start
+    topology: Literal["global", "ring"] = "global"
+
+
+class RandomSettings(_AnySearch):
+    """Random search and how long it runs."""
+
+    name: Literal["random"]
+
+
+SearchSettings = DESettings | ShadeSettings | CMASettings | PSOSettings | RandomSettings
 
 
 class RunConfig(_Settings):

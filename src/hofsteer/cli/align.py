@@ -30,7 +30,8 @@ def align(
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Start from a bundled preset, such as masoud2025.")] = None,
     search: Annotated[
-        str | None, typer.Option(help="de, shade, lshade, sep-cma or cma.", show_default=SEARCH["name"].default)
+        str | None,
+        typer.Option(help="de, shade, lshade, sep-cma, cma, pso or random.", show_default=SEARCH["name"].default),
     ] = None,
     budget: Annotated[
         int | None, typer.Option(help="Evaluations of the whole survey.", show_default=str(SEARCH["budget"].default))

@@ -3,6 +3,8 @@
 from hofsteer.search.base import OPTIMIZERS, Optimizer, State, make_optimizer
 from hofsteer.search.cma import CMA
 from hofsteer.search.de import DEState, DifferentialEvolution
+from hofsteer.search.pso import ParticleSwarm
+from hofsteer.search.random_search import RandomSearch
 from hofsteer.search.sep_cma import SeparableCMA
 from hofsteer.search.shade import LShade, Shade
 
@@ -13,6 +15,8 @@ __all__ = [
     "DifferentialEvolution",
     "LShade",
     "Optimizer",
+    "ParticleSwarm",
+    "RandomSearch",
     "SeparableCMA",
     "Shade",
     "State",

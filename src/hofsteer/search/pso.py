@@ -101,7 +101,9 @@ class ParticleSwarm:
     """Settings of a particle swarm. Raises ConfigError if one is out of range.
 
     There are usually no bounds to measure a velocity by, so its limit in each coordinate is in units of the standard
-    deviation of the initial population there. In a coordinate in which all initial particles agree, none ever moves.
+    deviation of the initial population there. Its default was chosen on synthetic losses of 20, 1,000 and 8,192 numbers
+    with 1,000 to 3,000 evaluations, on which limits of 1 and 2 mostly ended higher. In a coordinate in which all
+    initial particles agree, none ever moves.
 
     >>> pso = ParticleSwarm(population_size=8, seed=1)
     >>> state = pso.init(np.random.default_rng(1).normal(size=(8, 2)))
