@@ -138,7 +138,7 @@ def test_interrupt_says_how_to_go_on(align, hofsteer, tmp_path, monkeypatch):
             ("--target", "JPN", "--model", "./nowhere"),
             "want a hub id (owner/name), a model folder or 'mini', got './nowhere'",
         ),
-        (("--target", "JPN", "--search", "dee"), "search.name wants 'de', got 'dee'; did you mean 'de'?"),
+        (("--target", "JPN", "--search", "dee"), "search.name wants 'de', 'shade', "),
         (("--target", "JPN", "--instrument", "vsm14"), "unknown instrument 'vsm14'; did you mean 'vsm13'?"),
         (("--target", "JPN", "--instrument", "broken.toml"), "broken.toml is not a TOML file: "),
         (("--target", "JPN", "--config", "broken.toml"), "broken.toml is not a TOML file: "),
