@@ -11,7 +11,7 @@ import torch
 from families import FAMILIES
 from hofsteer import Respondent
 from hofsteer.instruments import Administration
-from hofsteer.respondent import passes
+from hofsteer.respondent import attention, passes
 from hofsteer.respondent.attention import lay_out, row_masks
 from hofsteer.respondent.trie import Trie, groups_of_neighbours, places, shared_length
 
@@ -144,6 +144,21 @@ def test_the_check_finds_what_is_wrong_and_the_reference_answers(own_tiny, tiny,
     assert "items are asked one by one, not in one pass: log-probabilities would differ by" in line
     wanted = tiny.respond([Administration(short)], prompts)
     np.testing.assert_allclose(found.probabilities, wanted.probabilities, rtol=0, atol=SAME_AS_PLAIN)
+
+
+def test_a_wrong_mask_of_late_rows_is_found(own_tiny, make_instrument, monkeypatch):
+    form = Administration(make_instrument(10, 10))
+    right = attention._part_mask
+
+    def wrong(mask, stand_in, asking, longest):
+        found = right(mask, stand_in, asking, longest)
+        if found is not None and asking.shape[1] < longest:
+            found[..., 0] = False
+        return found
+
+    monkeypatch.setattr(attention, "_part_mask", wrong)
+    own_tiny.respond([form])
+    assert not own_tiny.passes.uses_trie
 
 
 def test_a_longer_item_is_checked_again(own_tiny, vsm13, monkeypatch):
