@@ -62,6 +62,16 @@ def test_an_exported_soft_prompt_reads_the_same(respondent, short, soft_prompts,
     )
 
 
+def test_late_rows_read_what_items_one_by_one_give(respondent, make_instrument, soft_prompts, monkeypatch):
+    """Scales of ten: nine rows an item that differ in their last token."""
+    form = Administration(make_instrument(10, 7, 10))
+    found = respondent.respond([form], soft_prompts)
+    monkeypatch.setattr(respondent.passes, "uses_trie", False)
+    wanted = respondent.respond([form], soft_prompts)
+    np.testing.assert_allclose(found.probabilities, wanted.probabilities, rtol=0, atol=SAME_AS_PLAIN)
+    np.testing.assert_allclose(found.valid_mass, wanted.valid_mass, rtol=0, atol=SAME_AS_PLAIN)
+
+
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # by PEFT 0.21
 def test_peft_gives_the_answers_that_hofsteer_gives(respondent, family, short, soft_prompts, tmp_path):
     """The adapter in PEFT, on the same model: the token ids of an item in, the option's log-probabilities out."""

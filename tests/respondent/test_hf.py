@@ -82,13 +82,13 @@ def test_a_batch_of_1_equals_a_batch_of_64(tiny_path, short, one_at_a_time, posi
 @pytest.mark.parametrize("positions_per_pass", [1, 700, 5_000, 1 << 14])
 def test_no_pass_is_larger_than_asked_for(tiny_path, short, positions_per_pass, monkeypatch):
     tiny, sizes = tiny_path, []
-    passing = tiny.passes.look_up
+    passing = tiny.passes._pass
 
     def measure(prompts, rows, *others):
         sizes.append((len(prompts) * len(rows), prompts.shape[1] + max(map(len, rows))))
         return passing(prompts, rows, *others)
 
-    monkeypatch.setattr(tiny.passes, "look_up", measure)
+    monkeypatch.setattr(tiny.passes, "_pass", measure)
     monkeypatch.setattr(tiny.passes, "positions_per_pass", positions_per_pass)
     tiny.respond([Administration(short)], soft_prompts_for(tiny, 64))
     # one candidate is passed whatever its size, and rows are grouped before the soft prompt's 4 tokens are known
@@ -408,7 +408,7 @@ def run_out_of_memory(
 ) -> list[int]:
     """Let passes of more than `most` candidates (times rows) run out of memory; return the list of sizes tried."""
     tried = []
-    passing = respondent.passes.look_up
+    passing = respondent.passes._pass
 
     def small(prompts, rows, *others):
         tried.append(len(prompts))
@@ -416,7 +416,7 @@ def run_out_of_memory(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return passing(prompts, rows, *others)
 
-    monkeypatch.setattr(respondent.passes, "look_up", small)
+    monkeypatch.setattr(respondent.passes, "_pass", small)
     return tried
 
 
@@ -457,14 +457,32 @@ def test_the_batch_size_is_the_last_that_pays(own_tiny, short, monkeypatch, best
     assert own_tiny.settings.batch_size == chosen
     monkeypatch.undo()
     sizes = []
-    passing = own_tiny.passes.look_up
+    passing = own_tiny.passes._pass
     monkeypatch.setattr(
-        own_tiny.passes, "look_up", lambda prompts, *others: sizes.append(len(prompts)) or passing(prompts, *others)
+        own_tiny.passes, "_pass", lambda prompts, *others: sizes.append(len(prompts)) or passing(prompts, *others)
     )
     own_tiny.respond([Administration(short)], soft_prompts_for(own_tiny, 32))
     assert max(sizes) == chosen
     own_tiny.measure_batch_size(Administration(short), 3, 1)  # what is set is not measured
     assert own_tiny.settings.batch_size == chosen
+
+
+def test_running_out_of_memory_never_raises_the_budget(own_tiny, make_instrument, monkeypatch):
+    """Late rows take a quarter of a place each: half of them by length would be more than was tried."""
+    form = Administration(make_instrument(10))
+    own_tiny.respond([form])
+    before = own_tiny.passes._places(list(own_tiny.rendered(form).rows), 0)
+    own_tiny.passes.positions_per_pass = before
+    run_out_of_memory(own_tiny, 4, monkeypatch, by_rows=True)
+    own_tiny.respond([form])
+    assert own_tiny.passes.positions_per_pass <= before // 2
+
+
+def test_a_batch_size_above_the_candidates_is_not_tried(own_tiny, short, monkeypatch):
+    own_tiny.passes.batch_size = 64
+    tried = run_out_of_memory(own_tiny, 2, monkeypatch)
+    own_tiny.respond([Administration(replace(short, items=short.items[:1]))], soft_prompts_for(own_tiny, 3))
+    assert tried == [3, 1, 1, 1]
 
 
 def test_one_candidate_that_does_not_fit_is_an_error(own_tiny, short, monkeypatch):

@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from hofsteer import Respondent
 from hofsteer.instruments import Administration
 from hofsteer.respondent import attention, passes
 from hofsteer.respondent.attention import lay_out, row_masks
-from hofsteer.respondent.trie import Trie, groups_of_neighbours, places, shared_length
+from hofsteer.respondent.trie import Trie, groups_of_neighbours, known_lengths, places, shared_length
 
 SAME_AS_PLAIN = 1e-5
 
@@ -76,8 +75,7 @@ def test_groups_hold_every_row_once_and_fit(most):
     assert sorted(index for group in groups for index in group) == list(range(len(rows)))
     for group in groups:
         in_order = [rows[i] for i in group]
-        shared = [0, *(2 + shared_length(one, other) for one, other in pairwise(in_order))]
-        assert len(group) == 1 or places(shared, 2 + max(map(len, in_order))) <= most
+        assert len(group) == 1 or places(known_lengths(in_order, 2), 2 + max(map(len, in_order))) <= most
 
 
 def test_a_pass_has_one_position_for_each_token_of_each_beginning(tiny, vsm13):
@@ -181,7 +179,18 @@ def test_a_first_candidate_of_nan_decides_nothing(own_tiny, short):
     prompts = np.full((1, 2, own_tiny.width), np.nan, np.float32)
     assert own_tiny.respond([Administration(short)], prompts).failures[0] is not None
     assert own_tiny.passes.uses_trie
-    assert own_tiny.passes._checked == (0, 0)
+    assert not own_tiny.passes._checked.any()
+
+
+def test_the_first_late_rows_are_checked(own_tiny, vsm13, make_instrument, monkeypatch):
+    """Scales of ten make rows that end differently after a long beginning: fewer and shorter ones than seen before."""
+    checked = []
+    fault = own_tiny.passes._trie_fault
+    monkeypatch.setattr(own_tiny.passes, "_trie_fault", lambda *given: checked.append(given) or fault(*given))
+    for form, times in ((Administration(vsm13), 1), (Administration(make_instrument(10)), 2)):
+        own_tiny.respond([form])
+        own_tiny.respond([form])
+        assert len(checked) == times
 
 
 def test_a_larger_pass_is_checked_again(tiny_tokenizer, vsm13, short, tmp_path):

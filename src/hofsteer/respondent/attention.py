@@ -42,15 +42,17 @@ class Layout:
 
     parts: tuple[Part, ...]
     homes: torch.Tensor  # (positions,), where in the outputs of all parts each position takes its own
-    masks: (
-        Masks  # what the model is given: of one row, (1, 1, T, T), or a stand-in; one for all layers, or by layer type
-    )
+    masks: Masks  # what the model is given: (1, 1, T, T) of one row or a stand-in, for all layers or by layer type
     implementation: str  # the model's own attention
 
     @property
-    def size(self) -> int:
-        """How many numbers it holds."""
-        return len(self.homes) + sum(len(part.queries) + len(part.keys) for part in self.parts)
+    def nbytes(self) -> int:
+        """How much memory it holds of its own: not the masks that the model is given."""
+        given = {id(mask) for mask in _each(self.masks)}
+        held = [self.homes]
+        for part in self.parts:
+            held += [part.queries, part.keys, *(m for m in part.masks if m is not None and id(m) not in given)]
+        return sum(tensor.nbytes for tensor in held)
 
 
 _current: ContextVar[Layout | None] = ContextVar("hofsteer_layout", default=None)
@@ -108,6 +110,11 @@ def lay_out(model: Any, trie: Trie, soft: int, masks: Masks, stand_in: torch.Ten
         )
     homes_there = torch.from_numpy(homes).to(model.device)
     return Layout(tuple(parts), homes_there, masks, model.config._attn_implementation)
+
+
+def mask_bytes(masks: Masks) -> int:
+    """Return how much memory the masks of one row hold."""
+    return sum(mask.nbytes for mask in _each(masks))
 
 
 def _each(masks: Masks) -> list[torch.Tensor]:

@@ -8,7 +8,6 @@ what the reference path gives.
 import inspect
 import logging
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -17,13 +16,13 @@ import torch
 from hofsteer.config import EXPECTED, ReadOut
 from hofsteer.errors import ModelError
 from hofsteer.instruments.base import Floats
-from hofsteer.respondent.attention import Layout, Masks, in_rows, lay_out, row_masks
+from hofsteer.respondent.attention import Layout, Masks, in_rows, lay_out, mask_bytes, row_masks
 from hofsteer.respondent.read_out import token_log_probabilities
 from hofsteer.respondent.render import Read, Rendered
-from hofsteer.respondent.trie import Trie, groups_of_neighbours, places, shared_length
+from hofsteer.respondent.trie import Trie, groups_of_neighbours, is_late, known_lengths, places
 
 POSITIONS_PER_PASS = {"cpu": 1 << 14, "cuda": 1 << 16}  # tokens of one forward pass, padding included
-MOST_KEPT = 1 << 20  # numbers that lay out passes, kept from one call to the next
+MOST_KEPT = 1 << 26  # bytes of what lays out passes, masks included, kept from one call to the next
 SHORTEST_SHARE = 0.8  # rows share a padded pass if the shortest is at least this share of the longest
 UNTOLD = "the reference gives no numbers for this candidate"  # so the next one decides
 # Largest difference of log-probabilities between both paths, in units of the largest logit: what rounding explains.
@@ -42,7 +41,7 @@ class Passes:
         self.positions_per_pass = POSITIONS_PER_PASS.get(self.device.type, POSITIONS_PER_PASS["cpu"])
         self.uses_trie = True  # until it is found not to give what the reference path gives
         self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
-        self._checked = (0, 0)  # longest row and largest pass, in tokens, on which both paths were compared
+        self._checked = np.zeros(3, dtype=np.int64)  # the largest `_extent` on which both paths were compared
         self._masks: dict[int, tuple[Masks, torch.Tensor]] = {}  # by the length of the rows
         self._layouts: dict[tuple[int, tuple[tuple[int, ...], ...]], tuple[Trie, Layout]] = {}
 
@@ -70,55 +69,55 @@ class Passes:
             groups = _groups_of_like_length(rendered.rows, budget)
         for rows in groups:
             reads = [read._replace(row=place) for place, row in enumerate(rows) for read in wanted[row]]
-            values = self._pass_in_batches(prompts, [rendered.rows[row] for row in rows], reads, read_out)
+            values = self.look_up(prompts, [rendered.rows[row] for row in rows], reads, read_out)
             for read, value in zip(reads, values, strict=True):
                 found[read._replace(row=rows[read.row])] = value
         return found
 
-    def _pass_in_batches(
-        self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read], read_out: ReadOut
+    def look_up(
+        self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read], read_out: ReadOut = EXPECTED
     ) -> Floats:
-        """Pass all candidates through the rows, as many at a time as fit: (reads, P)."""
-        length = prompts.shape[1] + max(map(len, rows))
+        """Pass all candidates through the rows, as many at a time as fit: log-probabilities (reads, P)."""
         taken = self._places(rows, prompts.shape[1])
-        size = max(1, min(self.positions_per_pass // taken, self.batch_size or len(prompts)))
+        size = max(1, min(self.positions_per_pass // taken, self.batch_size or len(prompts), len(prompts)))
         while True:
             try:
-                parts = [self.look_up(batch, rows, reads, read_out) for batch in torch.split(prompts, size)]
+                parts = [self._pass(batch, rows, reads, read_out) for batch in torch.split(prompts, size)]
                 return np.concatenate(parts, axis=1)
             except torch.OutOfMemoryError:
-                if size == 1 and len(rows) == 1:
-                    raise ModelError(f"one candidate and one item of {length} tokens do not fit in memory") from None
-                if size == 1:
-                    return self._pass_in_halves(prompts, rows, reads, read_out)
-                size //= 2
-                self.positions_per_pass = size * taken
-                log.warning("out of memory: going on with %d candidates at a time", size)
+                pass  # what the failed pass held is free only after this block
+            if size == 1:
+                return self._look_up_in_halves(prompts, rows, reads, read_out)
+            size //= 2
+            self.positions_per_pass = min(self.positions_per_pass, size * taken)
+            log.warning("out of memory: going on with %d candidates at a time", size)
 
-    def _places(self, rows: list[tuple[int, ...]], soft: int) -> int:
-        """Return how many places of a pass the rows take for each candidate."""
-        longest = soft + max(map(len, rows))
-        if not self.uses_trie:
-            return len(rows) * longest
-        return places([0, *(soft + shared_length(one, next_) for one, next_ in pairwise(sorted(rows)))], longest)
-
-    def _pass_in_halves(
+    def _look_up_in_halves(
         self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read], read_out: ReadOut
     ) -> Floats:
-        """Pass one candidate at a time through half of the rows, then through the others: (reads, P)."""
-        middle = len(rows) // 2
-        self.positions_per_pass = middle * (prompts.shape[1] + max(map(len, rows)))
-        log.warning("out of memory: going on with %d items at a time", middle)
+        """Pass the candidates through half of the rows, then through the others: (reads, P)."""
+        middle = self._halve(rows, prompts.shape[1])
         values = np.empty((len(reads), len(prompts)))
         for first, part in ((0, rows[:middle]), (middle, rows[middle:])):
             inside = [n for n, read in enumerate(reads) if first <= read.row < first + len(part)]
             moved = [reads[n]._replace(row=reads[n].row - first) for n in inside]
-            values[inside] = self._pass_in_batches(prompts, part, moved, read_out)
+            values[inside] = self.look_up(prompts, part, moved, read_out)
         return values
 
-    def look_up(
-        self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read], read_out: ReadOut = EXPECTED
-    ) -> Floats:
+    def _halve(self, rows: list[tuple[int, ...]], soft: int) -> int:
+        """Remember that one candidate with these rows does not fit; return how many rows to try instead."""
+        if len(rows) == 1:
+            raise ModelError(f"one candidate and one item of {soft + len(rows[0])} tokens do not fit in memory")
+        self.positions_per_pass = min(self.positions_per_pass, self._places(rows, soft) // 2)
+        log.warning("out of memory: going on with %d items at a time", len(rows) // 2)
+        return len(rows) // 2
+
+    def _places(self, rows: list[tuple[int, ...]], soft: int) -> int:
+        """Return how many places of a pass the rows take for each candidate."""
+        longest = soft + max(map(len, rows))
+        return places(known_lengths(sorted(rows), soft), longest) if self.uses_trie else len(rows) * longest
+
+    def _pass(self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read], read_out: ReadOut) -> Floats:
         """One forward pass over candidates x rows: log-probabilities (reads, P)."""
         logits, places = (self._trie_logits if self.uses_trie else self.padded_logits)(prompts, rows, reads)
         at = torch.tensor(places, device=self.device)
@@ -150,7 +149,8 @@ class Passes:
             length = soft + max(map(len, rows))
             if length not in self._masks:
                 self._masks[length] = row_masks(self.model, length)
-            if sum(kept.size for _, kept in self._layouts.values()) > MOST_KEPT:
+            kept = sum(layout.nbytes for _, layout in self._layouts.values())
+            if kept + sum(mask_bytes(masks) for masks, _ in self._masks.values()) > MOST_KEPT:
                 self._layouts.clear()
                 self._masks = {length: self._masks[length]}
             self._layouts[soft, rows] = trie, lay_out(self.model, trie, soft, *self._masks[length])
@@ -159,47 +159,50 @@ class Passes:
     def _check_trie(self, prompts: torch.Tensor, rendered: Rendered) -> None:
         """Stop using the trie if it does not give what the reference path gives.
 
-        Compared whenever a row is longer, or a pass larger, than any before: what a mask gets wrong shows at the end of
-        the longest row, what goes by the place in the pass at its last row.
+        Compared whenever a row is longer, a pass larger, or rows late for the first time: what a mask gets wrong shows
+        at the end of the longest row, what goes by the place in the pass at its last row.
         """
         if not self.uses_trie:
             return
         soft, rows = prompts.shape[1], rendered.rows
-        groups = groups_of_neighbours(rows, self.positions_per_pass, soft)
-        lengths = [soft + max(len(rows[i]) for i in group) for group in groups]
-        sizes = [soft + sum(len(rows[i]) for i in group) for group in groups]
-        length, size = self._checked
-        if max(lengths) <= length and max(sizes) <= size:
+        groups = [[rows[i] for i in group] for group in groups_of_neighbours(rows, self.positions_per_pass, soft)]
+        seen = np.array([_extent(group, soft) for group in groups])
+        if (seen.max(axis=0) <= self._checked).all():
             return
-        for group in dict.fromkeys((int(np.argmax(lengths)), int(np.argmax(sizes)))):
-            why = self._trie_fault(prompts[:1], [rows[i] for i in groups[group]])
+        for number in dict.fromkeys(seen.argmax(axis=0).tolist()):
+            why = self._trie_fault(prompts[:1], groups[number])
             if why == UNTOLD:
                 return
             if why is not None:
                 self.uses_trie = False
                 log.warning("%s: items are asked one by one, not in one pass: %s", self.name, why)
                 return
-        self._checked = (max(length, *lengths), max(size, *sizes))
+        self._checked = np.maximum(self._checked, seen.max(axis=0))
 
     def _trie_fault(self, prompt: torch.Tensor, rows: list[tuple[int, ...]]) -> str | None:
-        """Return what is wrong with a trie pass at its longest, its last and its latest row; None if nothing is.
+        """Return what is wrong with a pass over a trie; None if it agrees with the reference.
 
         UNTOLD if the reference itself gives no numbers.
         """
         implementation = self.model.config._attn_implementation
         if implementation not in ("sdpa", "eager"):
             return f"no masks for {implementation} attention"
-        latest = int(np.argmax(Trie.of(rows).shared))
-        picked = sorted({max(range(len(rows)), key=lambda i: len(rows[i])), latest, len(rows) - 1})
+        try:
+            return self._difference(prompt, rows)
+        except torch.OutOfMemoryError:
+            pass  # what the failed pass held is free only after this block
+        middle = self._halve(rows, prompt.shape[1])
+        return self._trie_fault(prompt, rows[:middle]) or self._trie_fault(prompt, rows[middle:])
+
+    def _difference(self, prompt: torch.Tensor, rows: list[tuple[int, ...]]) -> str | None:
+        """Compare both paths at the longest row, the last, and the one that shares most and adds something."""
+        shared = [known if known < len(row) else 0 for row, known in zip(rows, Trie.of(rows).shared, strict=True)]
+        picked = sorted({int(np.argmax([len(row) for row in rows])), int(np.argmax(shared)), len(rows) - 1})
         reads = [Read(i, len(rows[i]) - 1, 0) for i in picked]
         try:
             logits, places = self._trie_logits(prompt, rows, reads)
         except torch.OutOfMemoryError:
-            if len(rows) == 1:
-                raise ModelError(f"one candidate and one item of {len(rows[0])} tokens do not fit in memory") from None
-            middle = len(rows) // 2
-            self.positions_per_pass = middle * (prompt.shape[1] + max(map(len, rows)))
-            return self._trie_fault(prompt, rows[:middle]) or self._trie_fault(prompt, rows[middle:])
+            raise
         except Exception as error:  # whatever a model raises that was not made for masks or positions of its own
             reason = str(error).strip().splitlines() or [""]
             return f"its forward pass raises {type(error).__name__}: {reason[0]}"
@@ -244,6 +247,13 @@ class Passes:
             options["logits_to_keep"] = at
         logits = self.model(inputs_embeds=embeds, attention_mask=mask, use_cache=False, **options).logits
         return cast(torch.Tensor, logits if self._keeps_logits else logits[:, at])
+
+
+def _extent(rows: Sequence[tuple[int, ...]], soft: int) -> tuple[int, int, int]:
+    """Return what a pass asks of the trie: longest row and all rows, in tokens, and 1 if a row is late."""
+    longest = soft + max(map(len, rows))
+    late = any(is_late(known, longest) for known in known_lengths(sorted(rows), soft))
+    return longest, soft + sum(map(len, rows)), int(late)
 
 
 def _groups_of_like_length(rows: Sequence[tuple[int, ...]], most_positions: int) -> list[list[int]]:

@@ -7,6 +7,7 @@ stands in front of the root and is computed once a candidate instead of once a r
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,19 +64,29 @@ def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def is_late(shared: int, longest: int) -> bool:
+def known_lengths(rows: Sequence[Sequence[int]], in_front: int) -> list[int]:
+    """Return for each of sorted rows how much the one before it has computed, the `in_front` soft tokens included.
+
+    >>> known_lengths([(1, 2, 3), (1, 2, 4), (5,)], in_front=8)
+    [0, 10, 0]
+    """
+    shared = [shared_length(one, other) for one, other in pairwise(rows)]
+    return [0, *(in_front + length if length else 0 for length in shared)]
+
+
+def is_late(known: int, longest: int) -> bool:
     """Return whether so much of a row is known from rows before it that only its end is asked: three quarters.
 
-    >>> is_late(shared=75, longest=100), is_late(shared=74, longest=100)
+    >>> is_late(known=75, longest=100), is_late(known=74, longest=100)
     (True, False)
     """
-    return 4 * shared >= 3 * longest
+    return 4 * known >= 3 * longest
 
 
-def places(shared: Sequence[int], longest: int) -> int:
+def places(known: Sequence[int], longest: int) -> int:
     """Return how many places rows take in a pass whose longest has `longest` tokens: a late row a quarter of that."""
-    late = sum(is_late(known, longest) for known in shared)
-    return (len(shared) - late) * longest + late * (longest // 4)
+    late = sum(is_late(one, longest) for one in known)
+    return (len(known) - late) * longest + late * (longest // 4)
 
 
 def groups_of_neighbours(rows: Sequence[Sequence[int]], most_places: int, in_front: int) -> list[list[int]]:
@@ -85,14 +96,15 @@ def groups_of_neighbours(rows: Sequence[Sequence[int]], most_places: int, in_fro
     memory stays bounded however many rows there are.
     """
     groups: list[list[int]] = []
-    shared: list[int] = []
+    known: list[int] = []
     longest = 0
     for index in sorted(range(len(rows)), key=lambda i: tuple(rows[i])):
         length = in_front + len(rows[index])
-        known = in_front + shared_length(rows[groups[-1][-1]], rows[index]) if groups else 0
-        shared, longest = [*shared, known], max(longest, length)
-        if not groups or places(shared, longest) > most_places:
+        if groups:
+            known += known_lengths([rows[groups[-1][-1]], rows[index]], in_front)[1:]
+            longest = max(longest, length)
+        if not groups or places(known, longest) > most_places:
             groups.append([])
-            shared, longest = [0], length
+            known, longest = [0], length
         groups[-1].append(index)
     return groups
