@@ -9,7 +9,9 @@ use (a trailing zero would be lost: `default_rng((7, 0))` is `default_rng(7)`).
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, Self, TypeVar
+from dataclasses import fields
+from numbers import Integral
+from typing import Any, ClassVar, Protocol, Self, TypeVar, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +52,45 @@ class State(Protocol):
         Raises:
             ValueError: `arrays` holds other names than a state of this kind.
         """
+
+
+class SavedState:
+    """Saving for states that are frozen dataclasses: a field each for arrays, integers and floats, and `bounds`.
+
+    What a field holds is read from its annotation; a field that may be None has no entry then.
+    """
+
+    kind: ClassVar[str]  # in words, such as "DE state"
+    bounds: Bounds | None
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the state as arrays of float64 or int64; `bounds` are `lower` and `upper`."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        if (bounds := named.pop("bounds")) is not None:
+            named["lower"], named["upper"] = bounds
+        return {name: np.asarray(value) for name, value in named.items() if value is not None}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Return the state that `arrays` was made from, to the last bit, with copies of the arrays.
+
+        Raises:
+            ValueError: `arrays` holds other names than a state of this kind.
+        """
+        hints = get_type_hints(cls)
+        wanted = {field.name: hints[field.name] for field in fields(cls) if field.name != "bounds"}  # type: ignore[arg-type]
+        maybe = {name for name, hint in wanted.items() if type(None) in get_args(hint)}
+        always, names, limits = set(wanted) - maybe, set(arrays), {"lower", "upper"}
+        if names - limits - maybe != always or len(limits & names) == 1:
+            extra = ", ".join([*sorted(maybe), "lower and upper"])
+            raise ValueError(f"want a {cls.kind}: {sorted(always)}, maybe {extra}; got {sorted(names)}")
+        own: dict[str, Any] = {
+            name: wanted[name](array) if wanted[name] in (int, float) else np.array(array)
+            for name, array in arrays.items()
+            if name not in limits
+        }
+        bounds = tuple(np.array(arrays[side]) for side in ("lower", "upper")) if limits <= names else None
+        return cls(**own, bounds=bounds)  # type: ignore[call-arg]
 
 
 S = TypeVar("S", bound=State)
@@ -97,6 +138,14 @@ class Optimizer(Protocol[S]):
         Raises:
             ValueError: a wrong shape, a loss that is NaN or -inf, a candidate that is not finite or out of bounds.
         """
+
+
+def check_integers(settings: Any, **least: int) -> None:
+    """Raise ConfigError unless each named setting is an integer of at least so much."""
+    for name, lowest in least.items():
+        number = getattr(settings, name)
+        if not isinstance(number, Integral) or int(number) < lowest:
+            raise ConfigError(f"{name} wants an integer of at least {lowest}, got {number!r}")
 
 
 def own_start(

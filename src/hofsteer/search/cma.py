@@ -15,29 +15,26 @@ from that. An update that would leave the range of float64 is not made. No axis 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from numbers import Integral
-from typing import Any, Self
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hofsteer.errors import ConfigError
-from hofsteer.search.base import Bounds, Floats, Ints, check_told, own_start, register
+from hofsteer.search.base import Bounds, Floats, Ints, SavedState, check_integers, check_told, own_start, register
 
 CANDIDATES = 1  # the one random stream
 RESAMPLES = 10  # how often what is outside the bounds is drawn again, before it is cut at them
 MAX_CONDITION = 1e14  # of C; the tutorial would stop the search there (appendix B.3)
 SMALLEST, LARGEST = 1e-100, 1e100  # of sigma and D; and the largest of m and the paths: their squares stay finite
-VECTORS = ("population", "mean", "lengths", "path_sigma", "path_c", "best_told")  # what every saved state holds
 MAX_DIM = 1000  # of a full matrix: its axes are found in every generation, in time dim^3
 
 
 @dataclass(frozen=True, eq=False)
-class CMAState:
+class CMAState(SavedState):
     """The distribution that the next generation is drawn from, the best so far, and what `init` was told."""
 
+    kind: ClassVar[str] = "CMA state"
     population: Floats  # (P, dim), the initial one, asked at generation 0
     mean: Floats  # m, (dim,)
     sigma: float  # the step size
@@ -59,42 +56,6 @@ class CMAState:
     def evaluations(self) -> int:
         """Every generation has as many candidates as the first."""
         return self.generation * len(self.population)
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the state as arrays of float64 or int64; `axes`, or `lower` and `upper`, are left out if None."""
-        named: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in VECTORS}
-        named["sigma"], named["best_loss"] = np.array(self.sigma), np.array(self.best_loss)
-        named["generation"] = np.array(self.generation, dtype=np.int64)
-        if self.axes is not None:
-            named["axes"] = self.axes
-        if self.bounds is not None:
-            named["lower"], named["upper"] = self.bounds
-        return named
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the state that `arrays` was made from, to the last bit, with copies of the arrays.
-
-        Raises:
-            ValueError: `arrays` holds other names than `CMAState.arrays` writes.
-        """
-        always, names = {*VECTORS, "sigma", "best_loss", "generation"}, set(arrays)
-        if names - always - {"axes"} not in (set(), {"lower", "upper"}) or not always <= names:
-            raise ValueError(f"want a CMA state: {sorted(always)}, maybe axes, lower and upper; got {sorted(names)}")
-        floats = {name: np.array(arrays[name], dtype=np.float64) for name in names - {"generation"}}
-        return cls(
-            population=floats["population"],
-            mean=floats["mean"],
-            sigma=float(floats["sigma"]),
-            lengths=floats["lengths"],
-            path_sigma=floats["path_sigma"],
-            path_c=floats["path_c"],
-            best_told=floats["best_told"],
-            best_loss=float(floats["best_loss"]),
-            axes=floats.get("axes"),
-            bounds=(floats["lower"], floats["upper"]) if "lower" in names else None,
-            generation=int(arrays["generation"]),
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,10 +90,7 @@ class EvolutionStrategy(ABC):
     seed: int  # 0 or more
 
     def __post_init__(self) -> None:
-        for name, least in (("population_size", 4), ("seed", 0)):
-            number = getattr(self, name)
-            if not isinstance(number, Integral) or int(number) < least:
-                raise ConfigError(f"{name} wants an integer of at least {least}, got {number!r}")
+        check_integers(self, population_size=4, seed=0)
 
     @abstractmethod
     def _first_axes(self, dim: int) -> Floats | None:

@@ -10,16 +10,14 @@ Sources:
     The way back inside the bounds: Zhang & Sanderson 2009 (JADE), doi:10.1109/TEVC.2009.2014613.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from numbers import Integral
-from typing import Any, Literal, Self, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hofsteer.errors import ConfigError, did_you_mean
-from hofsteer.search.base import Bounds, Floats, Ints, check_told, own_start, register
+from hofsteer.search.base import Bounds, Floats, Ints, SavedState, check_integers, check_told, own_start, register
 
 Strategy = Literal["rand/1", "best/1", "current-to-best/1"]
 Crossover = Literal["binomial", "token"]
@@ -28,9 +26,10 @@ DONORS, CROSSOVER = 1, 2  # random streams, one for each use
 
 
 @dataclass(frozen=True, eq=False)
-class DEState:
+class DEState(SavedState):
     """The parents of the next generation, and what `init` was told of the space."""
 
+    kind: ClassVar[str] = "DE state"
     population: Floats  # (population_size, dim)
     losses: Floats  # (population_size,), +inf = not evaluated yet or failed
     blocks: Ints | None = None  # (dim,)
@@ -52,38 +51,6 @@ class DEState:
     def evaluations(self) -> int:
         """Every generation evaluates as many trials as there are parents."""
         return self.generation * len(self.population)
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the state as arrays of float64 or int64; `blocks`, or `lower` and `upper`, are left out if None."""
-        named: dict[str, NDArray[Any]] = {
-            "population": self.population,
-            "losses": self.losses,
-            "generation": np.array(self.generation, dtype=np.int64),
-        }
-        if self.blocks is not None:
-            named["blocks"] = self.blocks
-        if self.bounds is not None:
-            named["lower"], named["upper"] = self.bounds
-        return named
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the state that `arrays` was made from, to the last bit, with copies of the arrays.
-
-        Raises:
-            ValueError: `arrays` holds other names than `DEState.arrays` writes.
-        """
-        always, names = {"population", "losses", "generation"}, set(arrays)
-        if names - always - {"blocks"} not in (set(), {"lower", "upper"}) or not always <= names:
-            raise ValueError(f"want a DE state: {sorted(always)}, maybe blocks, lower and upper; got {sorted(names)}")
-        floats = {name: np.array(arrays[name], dtype=np.float64) for name in names - {"generation", "blocks"}}
-        return cls(
-            population=floats["population"],
-            losses=floats["losses"],
-            blocks=np.array(arrays["blocks"], dtype=np.int64) if "blocks" in names else None,
-            bounds=(floats["lower"], floats["upper"]) if "lower" in names else None,
-            generation=int(arrays["generation"]),
-        )
 
 
 @register("de")
@@ -111,10 +78,7 @@ class DifferentialEvolution:
     seed: int = 0  # 0 or more
 
     def __post_init__(self) -> None:
-        for name, least in (("population_size", 4), ("seed", 0)):
-            number = getattr(self, name)
-            if not isinstance(number, Integral) or int(number) < least:
-                raise ConfigError(f"{name} wants an integer of at least {least}, got {number!r}")
+        check_integers(self, population_size=4, seed=0)
         if not 0 < self.differential_weight <= 2:
             raise ConfigError(f"differential_weight wants a number in (0, 2], got {self.differential_weight!r}")
         if not 0 <= self.crossover_rate <= 1:

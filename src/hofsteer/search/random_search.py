@@ -5,25 +5,22 @@ the mean of their variances in the initial population. One, because a coordinate
 is mostly noise, and because the coordinates of a soft prompt share their unit.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from numbers import Integral
-from typing import Any, Self
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hofsteer.errors import ConfigError
-from hofsteer.search.base import Bounds, Floats, Ints, check_told, own_start, register
+from hofsteer.search.base import Bounds, Floats, Ints, SavedState, check_integers, check_told, own_start, register
 from hofsteer.search.de import back_inside
 
 DRAWS = 1  # random stream
 
 
 @dataclass(frozen=True, eq=False)
-class RandomState:
+class RandomState(SavedState):
     """The initial population, which says where to draw, and the best candidate so far."""
 
+    kind: ClassVar[str] = "random search"
     population: Floats  # (population_size, dim), as it was at generation 0
     leader: Floats  # (dim,), the best candidate, the first of the population before there is one
     leader_loss: float = np.inf
@@ -45,37 +42,6 @@ class RandomState:
         """Every generation evaluates as many candidates as the initial population has."""
         return self.generation * len(self.population)
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the state as arrays of float64 or int64; `lower` and `upper` are left out if there are no bounds."""
-        named: dict[str, NDArray[Any]] = {
-            "population": self.population,
-            "leader": self.leader,
-            "leader_loss": np.array(self.leader_loss, dtype=np.float64),
-            "generation": np.array(self.generation, dtype=np.int64),
-        }
-        if self.bounds is not None:
-            named["lower"], named["upper"] = self.bounds
-        return named
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the state that `arrays` was made from, to the last bit, with copies of the arrays.
-
-        Raises:
-            ValueError: `arrays` holds other names than `RandomState.arrays` writes.
-        """
-        always, limits = {"population", "leader", "leader_loss", "generation"}, {"lower", "upper"}
-        if set(arrays) - limits != always or len(limits & set(arrays)) == 1:
-            raise ValueError(f"want a random search: {sorted(always)}, maybe lower and upper; got {sorted(arrays)}")
-        own = {name: np.array(array, dtype=np.float64) for name, array in arrays.items() if name != "generation"}
-        return cls(
-            population=own["population"],
-            leader=own["leader"],
-            leader_loss=float(own["leader_loss"]),
-            bounds=(own["lower"], own["upper"]) if "lower" in own else None,
-            generation=int(arrays["generation"]),
-        )
-
 
 @register("random")
 @dataclass(frozen=True)
@@ -95,10 +61,7 @@ class RandomSearch:
     seed: int = 0  # 0 or more
 
     def __post_init__(self) -> None:
-        for name, least in (("population_size", 2), ("seed", 0)):
-            number = getattr(self, name)
-            if not isinstance(number, Integral) or int(number) < least:
-                raise ConfigError(f"{name} wants an integer of at least {least}, got {number!r}")
+        check_integers(self, population_size=2, seed=0)
 
     @property
     def state_type(self) -> type[RandomState]:

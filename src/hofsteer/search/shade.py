@@ -15,28 +15,24 @@ evaluations a dimension. The defaults here are for a few thousand evaluations, i
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hofsteer.errors import ConfigError
-from hofsteer.search.base import Bounds, Floats, Ints, check_told, own_start, register
+from hofsteer.search.base import Bounds, Floats, Ints, SavedState, check_integers, check_told, own_start, register
 from hofsteer.search.de import back_inside
 
 PARAMETERS, DONORS, CROSSOVER, ARCHIVE = 1, 2, 3, 4  # random streams, one for each use
 SPREAD = 0.1  # of F and CR around their cell of the memory: scale of the Cauchy, deviation of the normal distribution
-FLOATS = ("population", "losses", "archive", "weight_memory", "rate_memory")
-COUNTS = ("cell", "evaluations", "generation")  # in `FLOATS` and here: the parts of a state that are always there
 
 
 @dataclass(frozen=True, eq=False)
-class ShadeState:
+class ShadeState(SavedState):
     """The parents of the next generation, those that were beaten, and what F and CR have won."""
 
+    kind: ClassVar[str] = "SHADE state"
     population: Floats  # (n, dim); n shrinks in L-SHADE
     losses: Floats  # (n,), +inf = not evaluated yet or failed
     archive: Floats  # (any number, dim), beaten parents
@@ -58,30 +54,6 @@ class ShadeState:
         """The lowest loss, +inf while no loss is finite."""
         return float(self.losses.min())
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the state as arrays of float64 or int64; `lower` and `upper` are left out without bounds."""
-        named: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in FLOATS}
-        named |= {name: np.array(getattr(self, name), dtype=np.int64) for name in COUNTS}
-        if self.bounds is not None:
-            named["lower"], named["upper"] = self.bounds
-        return named
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the state that `arrays` was made from, to the last bit, with copies of the arrays.
-
-        Raises:
-            ValueError: `arrays` holds other names than `ShadeState.arrays` writes.
-        """
-        always, names = {*FLOATS, *COUNTS}, set(arrays)
-        if names - always not in (set(), {"lower", "upper"}) or not always <= names:
-            raise ValueError(f"want a SHADE state: {sorted(always)}, maybe lower and upper; got {sorted(names)}")
-        own: dict[str, Any] = {name: np.array(arrays[name], dtype=np.float64) for name in FLOATS}
-        own |= {name: int(arrays[name]) for name in COUNTS}
-        if "lower" in names:
-            own["bounds"] = tuple(np.array(arrays[side], dtype=np.float64) for side in ("lower", "upper"))
-        return cls(**own)
-
 
 @dataclass(frozen=True)
 class SuccessHistory(ABC):
@@ -94,10 +66,7 @@ class SuccessHistory(ABC):
     seed: int = 0  # 0 or more
 
     def __post_init__(self) -> None:
-        for name, least in self._least().items():
-            number = getattr(self, name)
-            if not isinstance(number, Integral) or int(number) < least:
-                raise ConfigError(f"{name} wants an integer of at least {least}, got {number!r}")
+        check_integers(self, **self._least())
 
     def _least(self) -> dict[str, int]:
         """Return the lowest value of every setting."""
