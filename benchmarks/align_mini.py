@@ -1,4 +1,4 @@
-"""The default search beside the paper's preset on `mini`, for five countries; minutes on 2 cores.
+"""The default search beside the paper's preset on `mini`, one fixed form, for five countries; minutes on 2 cores.
 
     python benchmarks/align_mini.py [--targets SAU,JPN] [--budget 2000] [--seeds 1] [--json]
 
@@ -20,7 +20,7 @@ METHODS = {"default": None, "masoud2025": "masoud2025"}  # name -> preset
 def run(respondent: Respondent, code: str, preset: str | None, budget: int, seed: int) -> dict[str, Any]:
     """Return the losses of one run, searched in a folder that is thrown away."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"search.budget": budget, "search.seed": seed}
+        settings = {"search.budget": budget, "search.seed": seed, "wordings": [0], "orders": ["listed"]}
         result = align(respondent, code, out=Path(folder) / "run", preset=preset, settings=settings)
         return {**result.to_json()["loss"], "seconds": round(result.seconds, 1)}
 

@@ -28,6 +28,7 @@ def test_defaults():
     assert config == RunConfig(target="JPN")
     assert (config.model.id, config.instrument, config.constants) == ("mini", "vsm13", None)  # the instrument decides
     assert (config.space.tokens, config.search.budget, config.search.seed) == (8, 2000, 0)
+    assert (config.wordings, config.orders) == (None, ("listed", "reversed"))  # the first two that there are
 
 
 def test_each_step_overrides_the_one_before(write):
@@ -137,6 +138,11 @@ def test_set_without_key_or_value(text):
             "model.dtype=float23",
             "model.dtype wants 'float32', 'bfloat16' or 'float16', got 'float23'; did you mean 'float32'?",
         ),
+        ("objective.drift=1", "unknown setting 'objective.drift'; did you mean 'objective.drift_penalty'?"),
+        ("objective.mass_penalty=-1", "objective.mass_penalty: input should be greater than or equal to 0, got -1"),
+        ("objective.mass_threshold=2", "objective.mass_threshold: input should be less than or equal to 1, got 2"),
+        ("objective.weights={PDI=-2}", "objective.weights.PDI: input should be greater than or equal to 0, got -2"),
+        ("objective.weights=2", "objective.weights: input should be a valid dictionary, got 2"),
         ('orders=["reverse"]', "orders.0 wants 'listed' or 'reversed', got 'reverse'; did you mean 'reversed'?"),
         ("search.population_size=3", "search.population_size: input should be greater than or equal to 4, got 3"),
         ("search.crossover_rate=1.5", "search.crossover_rate: input should be less than or equal to 1, got 1.5"),

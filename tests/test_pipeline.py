@@ -164,8 +164,7 @@ def test_final_loss_is_the_best_of_the_search(straight):
     assert straight.to_json()["scores"] == pytest.approx(last.scores, abs=1e-9)
 
 
-def test_several_forms_are_fitted_together(respondent, tmp_path):
-    forms = {"wordings": [0, 1], "orders": ["listed", "reversed"]}
+def test_two_wordings_in_two_orders_are_fitted_together(respondent, tmp_path):
     asked = []
 
     class Counting(ScriptedRespondent):
@@ -173,8 +172,35 @@ def test_several_forms_are_fitted_together(respondent, tmp_path):
             asked.append([(a.wording, a.order) for a in administrations])
             return super().respond(administrations, soft_prompts, read_out)
 
-    align(Counting(respondent.answers), "JPN", out=tmp_path / "run", settings={**QUICK, **forms})
+    run = align(Counting(respondent.answers), "JPN", out=tmp_path / "run", settings=QUICK)
     assert all(a == [(0, "listed"), (0, "reversed"), (1, "listed"), (1, "reversed")] for a in asked)
+    assert run.folder.config().wordings == (0, 1)  # which were not named
+    assert [record.passes for record in run.folder.history()] == [4 * r.evaluations for r in run.folder.history()]
+
+
+def test_instrument_with_one_wording(respondent, tmp_path):
+    text = (files("hofsteer.instruments") / "data" / "vsm13-own.toml").read_text(encoding="utf-8")
+    mine = tmp_path / "mine.toml"
+    mine.write_text(re.sub(r"^wordings = \[\n(.*?\n).*?^\]", r"wordings = [\n\1]", text, flags=re.M | re.S))
+    run = align(respondent, "JPN", out=tmp_path / "run", settings={**QUICK, "instrument": str(mine)})
+    assert (run.folder.config().wordings, run.folder.config().orders) == ((0,), ("listed", "reversed"))
+
+
+def test_what_is_minimised_stands_beside_the_loss(respondent, tmp_path):
+    # valid mass 0.97: 2 points of penalty on all, so that the loss alone decides which is best
+    settings = {**QUICK, "objective.mass_penalty": 100.0, "objective.mass_threshold": 0.99}
+    run = align(respondent, "JPN", out=tmp_path / "run", settings=settings)
+    for record in run.folder.history():
+        assert record.objective == pytest.approx(record.best + 2)
+    assert run.to_json()["loss"]["aligned"] == pytest.approx(record.best, abs=1e-9)
+
+
+def test_weights_decide_which_soft_prompt_is_best(respondent, tmp_path):
+    only = {f"objective.weights.{name}": 0.0 for name in ("IDV", "MAS", "UAI", "LTO", "IVR")}
+    run = align(respondent, "JPN", out=tmp_path / "run", settings={**QUICK, **only, "search.budget": 400})
+    assert run.to_json()["scores"]["PDI"] == pytest.approx(54, abs=1)
+    assert run.to_json()["loss"]["aligned"] > 5
+    assert run.folder.config().objective.weights["IVR"] == 0
 
 
 def test_settings_of_a_run_are_recorded(respondent, tmp_path):
@@ -234,6 +260,13 @@ def test_default_folder_is_named_after_the_model(model_id, name, tmp_path, monke
         ("JPN", {"instrument": "vsm14"}, hofsteer.HofsteerError, "unknown instrument 'vsm14'; did you mean 'vsm13'?"),
         ("JPN", {"constants": "none"}, ConfigError, "such as midpoint; got none"),
         ("JPN", {"constants": "midpiont"}, TargetError, "did you mean 'midpoint'?"),
+        ("JPN", {"objective.weights": {"PDL": 2.0}}, ConfigError, "got 'PDL'; did you mean 'PDI'?"),
+        (
+            "SAU@hofstede-2015",
+            {"objective.weights": {"LTO": 0, "IVR": 0}},
+            ConfigError,
+            "objective.weights leaves no dimension that Saudi Arabia has a score on",
+        ),
         ("JPN", {"wordings": [7]}, hofsteer.HofsteerError, "wanted wording 7"),
     ],
 )
@@ -433,7 +466,7 @@ def test_resume_towards_something_else_is_refused(key, copied, respondent):
 
 
 def test_resume_with_another_kind_of_respondent_is_refused(tiny, respondent, tmp_path):
-    path = align(tiny, "JPN", out=tmp_path / "run", settings={**QUICK, "search.budget": 8, "space.tokens": 1}).path
+    path = align(tiny, "JPN", out=tmp_path / "run", settings={**SMALL, "search.budget": 8}).path
     message = message_of(RunError, resume, path, respondent)
     assert message.startswith(f"{path} cannot be resumed: its model was ")
 
@@ -465,7 +498,8 @@ def folder(tiny_folder, tmp_path):
     return shutil.copytree(tiny_folder, tmp_path / "tiny-llama")
 
 
-SMALL = {"search.budget": 16, "search.population_size": 4, "space.tokens": 2}
+ONE_FORM = {"wordings": [0], "orders": ["listed"]}
+SMALL = {"search.budget": 16, "search.population_size": 4, "space.tokens": 2, **ONE_FORM}
 
 
 def test_run_of_a_language_model(folder, tmp_path):
@@ -500,6 +534,25 @@ def test_rendered_tokens_are_used_again_on_resume(folder, tmp_path):
     for name in (*SAME_BYTES, "rendered.json", "evaluation.json"):
         assert (path / name).read_bytes() == (straight.path / name).read_bytes()
     assert run.to_json()["loss"] == straight.to_json()["loss"]
+
+
+def test_drift_is_penalised_and_its_text_used_again_on_resume(folder, tmp_path):
+    settings = {**SMALL, "objective.drift_penalty": 5.0}
+    straight = align(Respondent.from_pretrained(str(folder)), "JPN", out=tmp_path / "straight", settings=settings)
+    last = straight.folder.history()[-1]
+    assert last.objective == pytest.approx(last.best + 5 * last.drift)
+    assert (last.passes, last.evaluations) == (32, 16)
+    rows = straight.evaluation.rows
+    assert rows["aligned"].drift == pytest.approx(last.drift, rel=1e-4)
+    assert (rows["naive"].drift, rows["flat"].drift) == (0.0, None)
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        align(Respondent.from_pretrained(str(folder)), "JPN", out=path, settings=settings, watch=stop_after(2))
+    template = folder / "chat_template.jinja"
+    template.write_text("<bos>Tuesday " + template.read_text(encoding="utf-8").removeprefix("<bos>"), encoding="utf-8")
+    resume(path)
+    for name in SAME_BYTES:
+        assert (path / name).read_bytes() == (straight.path / name).read_bytes()
 
 
 def test_resume_with_changed_weights_is_refused(folder, tmp_path):

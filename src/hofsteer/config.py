@@ -73,6 +73,18 @@ class SpaceSettings(_Settings):
     start_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0  # deviation of the first noise, in spreads
 
 
+class ObjectiveSettings(_Settings):
+    """What the search minimises beside the plain loss; by default nothing. Penalties are in index points."""
+
+    weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}  # dimension -> weight; 1 for the others
+    mass_penalty: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0  # points for each unit of missing valid mass
+    mass_threshold: Share = 0.9  # an item's valid mass below this is missing
+    drift_penalty: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0  # points for each nat a token of drift
+
+
+PLAIN = ObjectiveSettings()
+
+
 class _AnySearch(_Settings):
     budget: Annotated[int, Field(ge=1)] = 2000  # evaluations, the starting population included
     seed: Annotated[int, Field(ge=0)] = 0
@@ -130,11 +142,13 @@ class RunConfig(_Settings):
     target: str
     instrument: str = "vsm13"
     constants: str | None = None  # `midpoint`, or `none` for an instrument that has its own zero
-    wordings: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)  # fitted forms: every wording in every order
-    orders: Annotated[tuple[Literal["listed", "reversed"], ...], Field(min_length=1)] = ("listed",)
+    # Fitted forms: every wording in every order. None: the first two wordings, or the one that the instrument has.
+    wordings: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
+    orders: Annotated[tuple[Literal["listed", "reversed"], ...], Field(min_length=1)] = ("listed", "reversed")
     cue: str = ""  # what the assistant's answer begins with, before the label
     model: ModelSettings = ModelSettings()
     space: SpaceSettings = SpaceSettings()
+    objective: ObjectiveSettings = PLAIN
     search: Annotated[SearchSettings, Field(discriminator="name")] = DESettings()
     read_out: ReadOut = EXPECTED
 

@@ -16,12 +16,13 @@ from hofsteer.alignment.run import RunFolder, free_folder, named_write_errors, r
 from hofsteer.alignment.space import FullSpace
 from hofsteer.baselines import persona_text
 from hofsteer.config import RunConfig, SearchSettings, resolve
-from hofsteer.errors import ConfigError, RunError, TargetError
+from hofsteer.errors import ConfigError, RunError, TargetError, did_you_mean
 from hofsteer.evaluation.base import RunEvaluation, answered_row, evaluate_run
 from hofsteer.files import replace_json, replace_text
-from hofsteer.instruments import Administration, load_instrument
+from hofsteer.instruments import Administration, Instrument, load_instrument
 from hofsteer.report import adapter_card, convergence_figure, run_report
 from hofsteer.respondent.base import Respondent
+from hofsteer.respondent.drift import Neutral
 from hofsteer.respondent.render import Rendered
 from hofsteer.respondent.soft_prompt import SoftPrompt
 from hofsteer.search import Optimizer, make_optimizer
@@ -110,7 +111,8 @@ def start(config: RunConfig, respondent: Respondent, out: Path | None = None, wa
     """Start a run from complete settings; nothing is written unless the model answers the survey."""
     optimizer = make_search(config.search)
     objective = make_objective(config, respondent)
-    config = config.model_copy(update={"constants": objective.constants.kind})
+    wordings = tuple(dict.fromkeys(administration.wording for administration in objective.administrations))
+    config = config.model_copy(update={"constants": objective.constants.kind, "wordings": wordings})
     path = out if out is not None else default_folder(config)
     refuse_used(path)
     # Without these two rows the run could not be evaluated at its end.
@@ -153,7 +155,8 @@ def resume(path: str | Path, respondent: Respondent | None = None, watch: Watche
 
         respondent = HFRespondent.load(config.model)
     objective = make_objective(config, respondent)
-    rendered = {"administrations": run.read_json("rendered.json").get("administrations")}
+    stored = run.read_json("rendered.json")
+    rendered: dict[str, Any] = {key: stored[key] for key in ("administrations", "neutral") if key in stored}
     provenance, recorded = _provenance(config, objective, rendered), run.read_json("provenance.json")
     for key in DECIDING:
         was, now = recorded.get(key), provenance[key]
@@ -179,7 +182,7 @@ def check_settings(config: RunConfig) -> None:
 def make_objective(config: RunConfig, respondent: Respondent) -> Objective:
     """Return the objective that the settings describe."""
     administrations, constants, target = _questions(config)
-    return Objective(respondent, administrations, constants, target, config.read_out)
+    return Objective(respondent, administrations, constants, target, config.read_out, config.objective)
 
 
 def make_search(settings: SearchSettings) -> Optimizer[Any]:
@@ -237,7 +240,19 @@ def _questions(config: RunConfig) -> tuple[tuple[Administration, ...], Constants
     target = target_for(config.target, instrument)
     if not set(target.scores) & set(instrument.dimension_ids):
         raise ConfigError(f"{target.name} has no score on any dimension of {instrument.id}")
+    _check_weights(config, instrument, target)
     return forms(instrument, config.wordings, config.orders, config.cue), constants, target
+
+
+def _check_weights(config: RunConfig, instrument: Instrument, target: Target) -> None:
+    for name in config.objective.weights:
+        if name not in instrument.dimension_ids:
+            raise ConfigError(
+                f"objective.weights wants dimensions of {instrument.id}, {', '.join(instrument.dimension_ids)}; "
+                f"got {name!r}{did_you_mean(name, instrument.dimension_ids)}"
+            )
+    if not any(config.objective.weights.get(d, 1.0) for d in instrument.dimension_ids if d in target.scores):
+        raise ConfigError(f"objective.weights leaves no dimension that {target.name} has a score on")
 
 
 def _target_code(config: RunConfig) -> str:
@@ -279,7 +294,10 @@ def _under_persona(objective: Objective) -> Objective:
 def _rendered_table(objective: Objective) -> dict[str, Any]:
     """Return the token ids of all administrations; none for a respondent that has no tokens."""
     rendered = [objective.respondent.rendered(administration) for administration in _administrations(objective)]
-    return {"administrations": [r.to_json() for r in rendered if r is not None]}
+    table: dict[str, Any] = {"administrations": [r.to_json() for r in rendered if r is not None]}
+    if objective.settings.drift_penalty and (texts := objective.respondent.neutral()) is not None:
+        table["neutral"] = texts
+    return table
 
 
 def _use_rendered(rendered: dict[str, Any], objective: Objective) -> None:
@@ -287,6 +305,8 @@ def _use_rendered(rendered: dict[str, Any], objective: Objective) -> None:
     stored = rendered["administrations"]
     for administration, table in zip(_administrations(objective), stored, strict=bool(stored)):
         objective.respondent.use_rendered(administration, Rendered.from_json(table))
+    if "neutral" in rendered:
+        objective.respondent.use_neutral(tuple(Neutral(tuple(ids), first) for ids, first in rendered["neutral"]))
 
 
 def _public_name(model_id: str) -> str:

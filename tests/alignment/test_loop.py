@@ -83,13 +83,15 @@ def test_lines_of_the_history(begin, neutral_answers):
     assert [line["evaluations"] for line in lines] == list(range(4, 41, 4))
     assert list(lines[0]) == [
         "generation", "evaluations", "best", "mean", "scores", "valid_mass", "failed", "reasons",
+        "objective", "drift", "passes",
     ]  # fmt: skip
     assert all(line["valid_mass"] == pytest.approx(1) for line in lines)
     assert all((line["failed"], line["reasons"]) == (0, []) for line in lines)
     assert seen == run.history()
     timing = [json.loads(line) for line in (run.path / "timing.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["generation"] for line in timing] == list(range(1, 11))
-    assert lines[-1]["best"] == state.best_loss
+    assert lines[-1]["best"] == lines[-1]["objective"] == state.best_loss
+    assert all((line["drift"], line["passes"]) == (None, line["evaluations"]) for line in lines)
 
 
 def test_best_and_scores_follow_the_best_candidate(begin, vsm13, neutral_answers):

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hofsteer.alignment.objective import Objective, forms
-from hofsteer.config import EXPECTED
-from hofsteer.errors import InstrumentError, TargetError
+from hofsteer.config import EXPECTED, ObjectiveSettings
+from hofsteer.errors import InstrumentError, ModelError, TargetError
 from hofsteer.respondent import Respondent, Responses, ScriptedRespondent
 from hofsteer.respondent.base import make_responses
 from hofsteer.targets import load_constants, load_target
@@ -156,3 +158,87 @@ def test_forms_are_every_wording_in_every_order(vsm13):
     ]
     with pytest.raises(InstrumentError, match="wanted wording 99"):
         forms(vsm13, (99,), ("listed",))
+
+
+def test_forms_by_default_are_two_wordings_or_the_one_there_is(vsm13):
+    both = ("listed", "reversed")
+    assert forms(vsm13, None, both) == forms(vsm13, (0, 1), both)
+    single = replace(vsm13, items=tuple(replace(item, wordings=item.wordings[:1]) for item in vsm13.items))
+    assert forms(single, None, both) == forms(single, (0,), both)
+
+
+# --- weights and penalties: what is minimised besides the loss
+
+
+class Drifting(ScriptedRespondent):
+    """Drifts as far as the first number of its soft prompt says; nobody knows where below zero."""
+
+    def drift(self, soft_prompts):
+        first = soft_prompts[:, 0, 0].astype(float)
+        return np.where(first < 0, np.nan, first)
+
+
+def test_without_settings_the_objective_is_the_loss(vsm13, neutral_answers):
+    prompts = np.random.default_rng(5).normal(size=(6, 2, 24)).astype(np.float32)
+    evaluation = make(vsm13, ScriptedRespondent(neutral_answers, valid_mass=0.3), wordings=(0, 1)).evaluate(prompts)
+    np.testing.assert_array_equal(evaluation.objectives, evaluation.losses)
+    assert evaluation.drift is None
+
+
+def test_weights_by_hand(vsm13):
+    table = certain(vsm13, {"Q7": 4, "Q18": 5, "Q24": 4})
+    settings = ObjectiveSettings(weights={"PDI": 2.0, "MAS": 0.0})
+    evaluation = replace(make(vsm13, ScriptedRespondent(table)), settings=settings).evaluate()
+    assert evaluation.losses[0] == pytest.approx((31 + 4 + 45 + 13 + 38 + 8) / 6)  # stays plain
+    assert evaluation.objectives[0] == pytest.approx((2 * 31 + 4 + 13 + 38 + 8) / 6)  # weights 2 1 0 1 1 1
+
+
+def test_weights_count_on_the_dimensions_that_the_target_has(vsm13):
+    objective = make(vsm13, ScriptedRespondent(certain(vsm13, {})), target="SAU@hofstede-2015")  # LTO 36, IVR 52
+    weighted = replace(objective, settings=ObjectiveSettings(weights={"PDI": 9.0, "LTO": 3.0}))
+    assert weighted.evaluate().objectives[0] == pytest.approx((3 * 14 + 2) / 4)
+    nothing = replace(objective, settings=ObjectiveSettings(weights={"LTO": 0.0, "IVR": 0.0}))
+    with pytest.raises(TargetError, match="a weight above 0 on at least one dimension"):
+        nothing.evaluate()
+
+
+def test_lost_mass_costs_points_item_by_item(vsm13, neutral_answers):
+    objective = make(vsm13, ScriptedRespondent(neutral_answers, valid_mass=0.6))
+    penalised = replace(objective, settings=ObjectiveSettings(mass_penalty=20.0, mass_threshold=0.8))
+    evaluation = penalised.evaluate()
+    assert evaluation.objectives[0] - evaluation.losses[0] == pytest.approx(20 * 0.2)
+    enough = replace(objective, settings=ObjectiveSettings(mass_penalty=20.0, mass_threshold=0.6)).evaluate()
+    assert enough.objectives[0] == pytest.approx(enough.losses[0], abs=1e-9)
+
+
+def test_drift_costs_points_a_nat(vsm13, neutral_answers):
+    objective = make(vsm13, Drifting(neutral_answers))
+    objective = replace(objective, settings=ObjectiveSettings(drift_penalty=50.0))
+    prompts = np.zeros((3, 1, 24), dtype=np.float32)
+    prompts[:, 0, 0] = [0.0, 0.5, -1.0]
+    evaluation = objective.evaluate(prompts)
+    np.testing.assert_allclose(evaluation.objectives[:2] - evaluation.losses[:2], [0, 25])
+    assert (evaluation.losses[2], evaluation.objectives[2]) == (np.inf, np.inf)  # its drift cannot be told
+    assert evaluation.reasons == (None, None, "the model gave NaN or infinite logits")
+    assert objective.evaluate().drift.tolist() == [0.0]  # without a soft prompt nothing moves
+    assert np.isnan(replace(objective, target=None).evaluate(prompts[:2]).objectives).all()
+
+
+def test_drift_is_measured_only_where_it_costs(vsm13, neutral_answers):
+    objective = make(vsm13, ScriptedRespondent(neutral_answers))  # which has no text to drift on
+    prompts = np.zeros((1, 1, 24), dtype=np.float32)
+    assert objective.evaluate(prompts).drift is None
+    with pytest.raises(ModelError, match="leave drift_penalty 0"):
+        replace(objective, settings=ObjectiveSettings(drift_penalty=1.0)).evaluate(prompts)
+
+
+def test_failure_has_an_infinite_objective(vsm13):
+    settings = ObjectiveSettings(mass_penalty=10.0, weights={"PDI": 2.0})
+    objective = make(vsm13, ScriptedRespondent(certain(vsm13, {}), valid_mass=1e-9))
+    assert replace(objective, settings=settings).evaluate().objectives[0] == np.inf
+
+
+def test_passes_are_counted_in_one_place(vsm13, neutral_answers):
+    objective = make(vsm13, ScriptedRespondent(neutral_answers), wordings=(0, 1), orders=("listed", "reversed"))
+    assert objective.passes(100) == 400
+    assert replace(objective, settings=ObjectiveSettings(drift_penalty=1.0)).passes(100) == 500

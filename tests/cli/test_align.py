@@ -6,7 +6,8 @@ import pytest
 from hofsteer.alignment.run import RunFolder
 from hofsteer.report import NOT_CONCLUDED
 
-QUICK = ("--set", "search.population_size=4", "--budget", "16", "--tokens", "2")
+ONE_FORM = ("--set", "wordings=[0]", "--set", 'orders=["listed"]')
+QUICK = ("--set", "search.population_size=4", "--budget", "16", "--tokens", "2", *ONE_FORM)
 SAME_BYTES = ("history.jsonl", "soft_prompt/adapter_model.safetensors", "evaluation.json", "report.html")
 PROMISED = {"schema", "run", "target", "evaluations", "seconds", "loss", "skill", "scores", "valid_mass"}
 
@@ -57,6 +58,13 @@ def test_help_shows_the_defaults(hofsteer):
     said = hofsteer("align", "--help").out
     for value in ("2000)", "8)", "vsm13)", "midpoint; none where the zero is fixed)"):
         assert f"({value}" in said, said
+
+
+def test_drift_is_said_where_it_has_a_price(align, tmp_path):
+    said = align("--set", "objective.drift_penalty=5").out
+    drift = RunFolder.open(tmp_path / "run").history()[-1].drift
+    assert f"Drift on neutral text: {drift:.3f} nats a token from the model alone." in said
+    assert "Drift" not in align(name="other").out
 
 
 def test_estimates_are_said(hofsteer, tiny_folder):

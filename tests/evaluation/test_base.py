@@ -97,7 +97,8 @@ def test_json(objective, steering):
     ]
     assert (table["target"], table["dimensions_compared"]) == ("JPN", ["PDI", "IDV", "MAS", "UAI", "LTO", "IVR"])
     assert table["noise_floor"] == {"points": pytest.approx(10.8, abs=0.1), "n": 50}
-    assert all(list(row) == ["name", "loss", "loss_sum", "scores", "valid_mass"] for row in table["rows"].values())
+    keys = ["name", "loss", "loss_sum", "scores", "valid_mass", "drift"]
+    assert all(list(row) == keys for row in table["rows"].values())
     naive = table["rows"]["naive"]
     assert naive["loss_sum"] == pytest.approx(6 * naive["loss"]) == pytest.approx(np.abs(JAPAN - 50).sum())
     assert json.loads(json.dumps(table, allow_nan=False)) == table

@@ -129,7 +129,9 @@ def test_facts_are_there_to_be_lost(mini):
 
 @pytest.mark.slow
 def test_a_short_search_brings_it_near_saudi_arabia(mini, tmp_path):
-    run = align(mini, "SAU", out=tmp_path / "run", settings={"search.budget": 600})
+    run = align(
+        mini, "SAU", out=tmp_path / "run", settings={"search.budget": 600, "wordings": [0], "orders": ["listed"]}
+    )
     rows = run.evaluation.rows
     assert rows["aligned"].loss < rows["naive"].loss / 2
     assert rows["aligned"].valid_mass > 0.9

@@ -46,8 +46,8 @@ def search(
             return state
         evaluation = objective.evaluate(space.decode(candidates))
         best_before = state.best_loss
-        state = optimizer.tell(state, candidates, evaluation.losses)
-        record = _record(state, evaluation, best_before, record, objective.instrument.dimension_ids)
+        state = optimizer.tell(state, candidates, evaluation.objectives)
+        record = _record(state, evaluation, best_before, record, objective)
         if record.best is None and record.generation == 1:
             raise RunError(f"every candidate of the first generation failed; the first one: {evaluation.reasons[0]}")
         run.commit(state, record, time.monotonic() - began, environment)
@@ -56,23 +56,27 @@ def search(
 
 
 def _record(
-    state: State, evaluation: Evaluation, best_before: float, last: Record | None, dimensions: tuple[str, ...]
+    state: State, evaluation: Evaluation, best_before: float, last: Record | None, objective: Objective
 ) -> Record:
-    losses = evaluation.losses
+    losses, objectives = evaluation.losses, evaluation.objectives
     finite = losses[np.isfinite(losses)]
-    leader = int(losses.argmin())
-    scores: dict[str, float | None] | None = last.scores if last else None
-    valid_mass = last.valid_mass if last else None
-    if losses[leader] < best_before:
-        scores = named_scores(evaluation.scores[leader], dimensions)
+    leader = int(objectives.argmin())
+    best, scores, valid_mass, drift = (last.best, last.scores, last.valid_mass, last.drift) if last else (None,) * 4
+    if objectives[leader] < best_before:
+        best = float(losses[leader])
+        scores = named_scores(evaluation.scores[leader], objective.instrument.dimension_ids)
         valid_mass = float(evaluation.valid_mass[leader].mean())
+        drift = float(evaluation.drift[leader]) if evaluation.drift is not None else None
     return Record(
         generation=state.generation,
         evaluations=state.evaluations,
-        best=float(state.best_loss) if np.isfinite(state.best_loss) else None,
+        best=best,
         mean=float(finite.mean()) if len(finite) else None,
         scores=scores,
         valid_mass=valid_mass,
         failed=len(losses) - len(finite),
         reasons=tuple(dict.fromkeys(reason for reason in evaluation.reasons if reason is not None)),
+        objective=float(state.best_loss) if np.isfinite(state.best_loss) else None,
+        drift=drift,
+        passes=objective.passes(state.evaluations),
     )

@@ -1,15 +1,17 @@
-"""What the search minimises: the distance between a model's scores and a target's."""
+"""What the search minimises: the distance between a model's scores and a target's, and what else may count."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hofsteer.config import EXPECTED, ReadOut
+from hofsteer.config import EXPECTED, PLAIN, ObjectiveSettings, ReadOut
 from hofsteer.instruments import Administration, Instrument
 from hofsteer.instruments.base import Floats
-from hofsteer.respondent.base import Respondent, SoftPrompts
+from hofsteer.respondent.base import NOT_NUMBERS, Respondent, SoftPrompts
 from hofsteer.targets import Constants, Target, index_loss
+
+PASSES_OF_A_GRADIENT_STEP = 3  # forward, and backward at about the price of two forward passes
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,6 +19,7 @@ class Evaluation:
     """What P candidates answered, in numbers."""
 
     losses: Floats  # (P,), index points, mean over administrations; +inf = failed
+    objectives: Floats  # (P,), what is minimised: weighted loss and penalties, index points; +inf = failed
     scores: Floats  # (P, M), index points, mean over administrations; NaN = failed
     item_means: Floats  # (P, I), option values, mean over administrations; NaN = failed
     probabilities: Floats  # (P, I, K), mean over administrations; NaN = failed
@@ -24,6 +27,7 @@ class Evaluation:
     reasons: tuple[str | None, ...]  # (P,), why a candidate failed
     refused: Floats  # (P, I), share of the draws, mean over administrations
     unparsable: Floats  # (P, I), share of the draws, mean over administrations
+    drift: Floats | None = None  # (P,), nats a token on neutral text; None where it is not penalised
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +39,18 @@ class Objective:
     constants: Constants
     target: Target | None = None  # without one every loss is NaN
     read_out: ReadOut = EXPECTED
+    settings: ObjectiveSettings = PLAIN  # weights and penalties
 
     @property
     def instrument(self) -> Instrument:
         """The instrument of the administrations."""
         return self.administrations[0].instrument
+
+    @property
+    def weights(self) -> Floats | None:
+        """Weights of the dimensions, (M,); None where all count alike."""
+        weights = self.settings.weights
+        return np.array([weights.get(d, 1.0) for d in self.instrument.dimension_ids]) if weights else None
 
     def with_system(self, text: str) -> "Objective":
         """Return the same objective with a system text before every item, such as a persona."""
@@ -49,31 +60,73 @@ class Objective:
         """Return the same objective with draws that no search has seen."""
         return replace(self, read_out=self.read_out.afresh())
 
+    def passes(self, evaluations: int) -> int:
+        """Return the forward passes that evaluations count as: one an administration, and one for the neutral text.
+
+        This is the one currency in which searches are compared; a gradient step is `PASSES_OF_A_GRADIENT_STEP` times
+        the passes of one evaluation.
+        """
+        return evaluations * (len(self.administrations) + (self.settings.drift_penalty > 0))
+
     def evaluate(self, soft_prompts: SoftPrompts | None = None) -> Evaluation:
         """Administer to every candidate (P, L, W), or once without a soft prompt. A failure is +inf with its reason."""
         responses = self.respondent.respond(self.administrations, soft_prompts, self.read_out)
         probabilities = responses.probabilities  # (P, A, I, K)
         scores = self.instrument.score(probabilities) + self.constants.values  # (P, A, M)
-        failed = np.array([reason is not None for reason in responses.failures])
-        losses = np.full(len(failed), np.nan)
+        drift = self._drift(soft_prompts)
+        reasons = responses.failures
+        if drift is not None:
+            named = zip(reasons, np.isfinite(drift), strict=True)
+            reasons = tuple(reason or (None if finite else NOT_NUMBERS) for reason, finite in named)
+        failed = np.array([reason is not None for reason in reasons])
+        losses = objectives = np.full(len(failed), np.nan)
         if self.target is not None:
-            losses = index_loss(scores, self.target.vector(self.instrument.dimension_ids)).mean(axis=1)
+            goal = self.target.vector(self.instrument.dimension_ids)
+            losses = index_loss(scores, goal).mean(axis=1)
+            objectives = losses if self.weights is None else index_loss(scores, goal, self.weights).mean(axis=1)
         return Evaluation(
             losses=np.where(failed, np.inf, losses),
+            objectives=np.where(failed, np.inf, objectives + self._penalties(responses.valid_mass, drift)),
             scores=scores.mean(axis=1),
             item_means=self.instrument.item_means(probabilities).mean(axis=1),
             probabilities=probabilities.mean(axis=1),
             valid_mass=responses.valid_mass.mean(axis=1),
-            reasons=responses.failures,
+            reasons=reasons,
             refused=responses.refused.mean(axis=1),
             unparsable=responses.unparsable.mean(axis=1),
+            drift=drift,
         )
+
+    def _drift(self, soft_prompts: SoftPrompts | None) -> Floats | None:
+        """Return the drift (P,), which is not computed unless it costs something."""
+        if self.settings.drift_penalty == 0:
+            return None
+        return np.zeros(1) if soft_prompts is None else self.respondent.drift(soft_prompts)
+
+    def _penalties(self, valid_mass: Floats, drift: Floats | None) -> Floats:
+        """Return the penalties (P,), index points, from the valid mass (P, A, I) and the drift (P,)."""
+        lost = missing_mass(valid_mass, self.settings.mass_threshold)
+        penalties = self.settings.mass_penalty * lost if self.settings.mass_penalty else np.zeros(len(valid_mass))
+        return penalties if drift is None else penalties + self.settings.drift_penalty * drift
+
+
+def missing_mass(valid_mass: Floats, threshold: float) -> Floats:
+    """Return by how much valid mass (P, A, I) falls short of a threshold, mean over administrations and items, (P,).
+
+    Each item counts by itself, so that one that is answered well does not make up for one that is not.
+
+    >>> missing_mass(np.array([[[0.99, 0.5]], [[0.95, 0.95]]]), 0.9)
+    array([0.2, 0. ])
+    """
+    return np.asarray(np.maximum(threshold - valid_mass, 0.0).mean(axis=(1, 2)))
 
 
 def forms(
-    instrument: Instrument, wordings: Sequence[int], orders: Sequence[str], cue: str = ""
+    instrument: Instrument, wordings: Sequence[int] | None, orders: Sequence[str], cue: str = ""
 ) -> tuple[Administration, ...]:
-    """Return one administration for every wording in every order."""
+    """Return one administration for every wording in every order; by default of the first two wordings there are."""
+    if wordings is None:
+        wordings = range(min(2, *(len(item.wordings) for item in instrument.items)))
     return tuple(
         Administration(instrument, wording=wording, order=order, cue=cue)  # type: ignore[arg-type]
         for wording in wordings

@@ -31,12 +31,15 @@ class Record:
 
     generation: int  # from 1
     evaluations: int  # so far
-    best: float | None  # lowest loss so far, index points; None while every evaluation failed
+    best: float | None  # loss of the best so far, index points; None while every evaluation failed
     mean: float | None  # of this generation's losses that did not fail
     scores: dict[str, float | None] | None  # of the best so far
     valid_mass: float | None  # of the best so far, mean over items
     failed: int  # evaluations of this generation that failed
     reasons: tuple[str, ...]  # why, each reason once
+    objective: float | None = None  # lowest so far, index points: what the best is best in
+    drift: float | None = None  # of the best so far, nats a token; None where it is not measured
+    passes: int | None = None  # forward passes so far, as `Objective.passes` counts them
 
 
 @dataclass(frozen=True)

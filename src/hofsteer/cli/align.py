@@ -131,6 +131,8 @@ def _show(run: "Run", as_json: bool) -> None:
         console.print(text, highlight=False)
     if (rough := read_out_floor_note(evaluation.read_out_floor, evaluation.digits)) is not None:
         console.print(rough, highlight=False)
+    if (drift := evaluation.rows["aligned"].drift) is not None:
+        console.print(f"Drift on neutral text: {drift:.3f} nats a token from the model alone.", highlight=False)
     if evaluation.simulated:
         console.print(MINI_STATEMENT)
     console.print(

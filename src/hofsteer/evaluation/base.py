@@ -24,6 +24,7 @@ class Row:
     scores: Floats  # (M,), index points
     loss: float  # index points, mean over the target's dimensions
     valid_mass: float | None = None  # mean over items; None for rows that no model answered
+    drift: float | None = None  # nats a token on neutral text; None where it was not measured
     estimated: frozenset[str] = frozenset()  # dimensions whose published score is an estimate of its source
 
 
@@ -77,6 +78,7 @@ class RunEvaluation:
                     "loss_sum": row.loss * len(self.compared),
                     "scores": named_scores(row.scores, self.dimensions),
                     "valid_mass": row.valid_mass,
+                    "drift": row.drift,
                 }
                 for key, row in self.rows.items()
             },
@@ -124,4 +126,6 @@ def answered_row(name: str, evaluation: Evaluation) -> Row:
     """Return the row of the one candidate that was evaluated. Raises ModelError with the reason if it failed."""
     if evaluation.reasons[0] is not None:
         raise ModelError(f"no usable answers ({name}): {evaluation.reasons[0]}")
-    return Row(name, evaluation.scores[0], float(evaluation.losses[0]), float(evaluation.valid_mass[0].mean()))
+    mass, drift = float(evaluation.valid_mass[0].mean()), evaluation.drift
+    loss = float(evaluation.losses[0])
+    return Row(name, evaluation.scores[0], loss, mass, None if drift is None else float(drift[0]))

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hofsteer.config import EXPECTED, ModelSettings, ReadOut, check_model
-from hofsteer.errors import InstrumentError
+from hofsteer.errors import InstrumentError, ModelError
 from hofsteer.instruments import Administration, Instrument
 from hofsteer.instruments.base import Floats
 from hofsteer.respondent.draws import draw_shares
+from hofsteer.respondent.drift import Neutral
 from hofsteer.respondent.render import Rendered
 
 if TYPE_CHECKING:
@@ -75,6 +76,22 @@ class Respondent(ABC):
 
     def use_rendered(self, administration: Administration, rendered: Rendered) -> None:
         """Put an administration with these token ids from now on, such as those stored in a run."""
+        raise NotImplementedError(f"{type(self).__name__} puts no tokens")
+
+    def drift(self, soft_prompts: SoftPrompts) -> Floats:
+        """Return how far soft prompts (P, L, W) move it on neutral text, (P,), nats a token; see `respondent/drift.py`.
+
+        Raises:
+            ModelError: it writes no text.
+        """
+        raise ModelError(f"{self.settings.id} writes no text, so its drift cannot be penalised: leave drift_penalty 0")
+
+    def neutral(self) -> tuple[Neutral, ...] | None:
+        """The neutral text as token ids, if it is put as tokens."""
+        return None
+
+    def use_neutral(self, texts: tuple[Neutral, ...]) -> None:
+        """Measure drift on these token ids from now on, such as those stored in a run."""
         raise NotImplementedError(f"{type(self).__name__} puts no tokens")
 
     def measure_batch_size(self, administration: Administration, soft_tokens: int, most: int) -> int | None:

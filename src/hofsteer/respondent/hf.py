@@ -18,8 +18,10 @@ from hofsteer.config import EXPECTED, ModelSettings, ReadOut
 from hofsteer.errors import ModelError, SoftPromptError
 from hofsteer.files import hash_bytes
 from hofsteer.instruments import Administration
+from hofsteer.instruments.base import Floats
 from hofsteer.respondent import mini
 from hofsteer.respondent.base import Respondent, Responses, SoftPrompts, common_instrument, make_responses
+from hofsteer.respondent.drift import Neutral, drift_of, load_exchanges, render_neutral
 from hofsteer.respondent.generate import generated_responses
 from hofsteer.respondent.loading import load_model
 from hofsteer.respondent.passes import Passes
@@ -43,6 +45,7 @@ class HFRespondent(Respondent):
         self.simulated = same_size and self.fingerprint == known["weights_sha256"]
         self._said: set[str] = set()
         self._rendered: dict[Administration, Rendered] = {}
+        self._neutral: tuple[Neutral, ...] | None = None
         self.passes = Passes(model, settings.id, settings.batch_size)
 
     @classmethod
@@ -134,12 +137,7 @@ class HFRespondent(Respondent):
         option_mask = common_instrument(administrations).option_mask
         if soft_prompts is None:
             soft_prompts = np.zeros((1, 0, self.width), dtype=np.float32)
-        if soft_prompts.ndim != 3 or soft_prompts.shape[2] != self.width:
-            raise SoftPromptError(
-                f"want soft prompts (candidates, tokens, {self.width}) for {self.settings.id}, got {soft_prompts.shape}"
-            )
-        own = np.array(soft_prompts, order="C")  # a copy: torch takes neither read-only nor reversed arrays
-        prompts = torch.from_numpy(own).to(self.device, self.dtype)
+        prompts = self._to_device(soft_prompts)
         if read_out.kind == "generated":
             return generated_responses(self, prompts, administrations, read_out)
         log_probabilities = np.full((len(prompts), len(administrations), *option_mask.shape), -np.inf)
@@ -150,6 +148,28 @@ class HFRespondent(Respondent):
                 for k, reads in enumerate(options):
                     log_probabilities[:, a, i, k] = sum(found[read] for read in reads)
         return make_responses(log_probabilities, option_mask, administrations, read_out)
+
+    def drift(self, soft_prompts: SoftPrompts) -> Floats:
+        """Return how far soft prompts move the model on neutral text; see `Respondent.drift`."""
+        return drift_of(self.passes, self._to_device(soft_prompts), self.neutral())
+
+    def neutral(self) -> tuple[Neutral, ...]:
+        """The neutral text as token ids, rendered on first use and never again."""
+        if self._neutral is None:
+            self._neutral = render_neutral(load_exchanges(), self.tokenizer, self.settings.template)
+        return self._neutral
+
+    def use_neutral(self, texts: tuple[Neutral, ...]) -> None:
+        """Measure drift on these token ids from now on, such as those stored in a run."""
+        self._neutral = texts
+
+    def _to_device(self, soft_prompts: SoftPrompts) -> torch.Tensor:
+        if soft_prompts.ndim != 3 or soft_prompts.shape[2] != self.width:
+            raise SoftPromptError(
+                f"want soft prompts (candidates, tokens, {self.width}) for {self.settings.id}, got {soft_prompts.shape}"
+            )
+        own = np.array(soft_prompts, order="C")  # a copy: torch takes neither read-only nor reversed arrays
+        return torch.from_numpy(own).to(self.device, self.dtype)
 
     def measure_batch_size(self, administration: Administration, soft_tokens: int, most: int) -> int:
         """Double the candidates of a pass for as long as that saves a twentieth of the time for each.

@@ -17,19 +17,20 @@ from hofsteer.targets.coordinates import COORDINATES, all_coordinates
 Floats = NDArray[np.float64]
 
 
-def index_loss(scores: Floats, target: Floats) -> Floats:
+def index_loss(scores: Floats, target: Floats, weights: Floats | None = None) -> Floats:
     """Return the mean of |score - target| over the dimensions that the target has, in index points.
 
     Args:
         scores: (..., M), index points.
         target: (M,), index points; NaN where the target has no score, and that dimension is left out.
+        weights: (M,), 0 or more; of the mean. By default all dimensions count alike.
 
     Returns:
         (...): at least 0. NaN where a score is missing on a dimension that the target has: a loss over fewer dimensions
         than its neighbours' would look better than it is.
 
     Raises:
-        TargetError: the target has no score at all, or the scores have other than M dimensions.
+        TargetError: the target has no score at all, or none with a weight, or other than M dimensions were scored.
 
     >>> index_loss(np.array([[50.0, 50.0], [77.0, np.nan]]), np.array([77.0, np.nan]))
     array([27.,  0.])
@@ -39,7 +40,12 @@ def index_loss(scores: Floats, target: Floats) -> Floats:
     available = ~np.isnan(target)
     if not available.any():
         raise TargetError(f"want a target with a score on at least one of {target.size} dimensions, got none")
-    return np.asarray(np.abs(scores[..., available] - target[available]).mean(axis=-1))
+    distances = np.abs(scores[..., available] - target[available])
+    if weights is None:
+        return np.asarray(distances.mean(axis=-1))
+    if not (total := weights[available].sum()) > 0:
+        raise TargetError("want a weight above 0 on at least one dimension that the target has, got none")
+    return np.asarray((distances * weights[available]).sum(axis=-1) / total)
 
 
 def mean_country(dimensions: Sequence[str], leaving_out: Target | None = None) -> Floats:

@@ -151,6 +151,10 @@ class WorldRespondent(Respondent):
             kl=(HARMLESS_KL + self.mode.damage) * size**2,
         )
 
+    def drift(self, soft_prompts: SoftPrompts) -> Floats:
+        """Return the KL of `abilities`, (P,)."""
+        return self.abilities(soft_prompts).kl
+
     def facts_right(self, soft_prompts: SoftPrompts | None = None) -> Floats:
         """Return the share of facts (P,) that are still answered right."""
         return self.abilities(soft_prompts).facts_right

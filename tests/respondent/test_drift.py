@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Categorical, kl_divergence
+
+from hofsteer import Respondent, ScriptedRespondent
+from hofsteer.errors import ModelError, SoftPromptError
+from hofsteer.respondent.drift import Neutral, divergence, load_exchanges, render_neutral
+from hofsteer.world import WorldRespondent, load_census
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return Respondent.from_pretrained("mini")
+
+
+def prompts_for(respondent, candidates=3, tokens=2, seed=0):
+    rng = np.random.default_rng([6, seed])
+    return (rng.normal(size=(candidates, tokens, respondent.width)) * respondent.spread).astype(np.float32)
+
+
+def plainly(respondent, prompt):
+    """The drift from plain forward passes, chats rendered by the tokenizer, divergences by torch."""
+    parts = []
+    for user, assistant in load_exchanges():
+        chat = [{"role": "user", "content": user}]
+        head = respondent.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        first = len(respondent.tokenizer(head, add_special_tokens=False)["input_ids"]) - 1
+        ids = respondent.tokenizer(head + assistant, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            alone = respondent.model(input_ids=ids).logits[0, first:]
+            embeds = torch.cat([torch.from_numpy(prompt)[None], respondent.model.get_input_embeddings()(ids)], dim=1)
+            behind = respondent.model(inputs_embeds=embeds).logits[0, len(prompt) + first :]
+        parts.append(kl_divergence(Categorical(logits=alone.double()), Categorical(logits=behind.double())))
+    return float(torch.cat(parts).mean())
+
+
+@pytest.mark.parametrize("name", ["tiny", "mini"])
+def test_drift_is_that_of_plain_forward_passes(name, request):
+    respondent = request.getfixturevalue(name)
+    prompts = prompts_for(respondent)
+    drift = respondent.drift(prompts)
+    assert (drift > 0).all()
+    np.testing.assert_allclose(drift, [plainly(respondent, prompt) for prompt in prompts], rtol=1e-4)
+
+
+def test_drift_does_not_depend_on_the_candidates_beside(tiny, monkeypatch):
+    prompts = prompts_for(tiny, candidates=5)
+    together = tiny.drift(prompts)
+    monkeypatch.setattr(tiny.passes, "batch_size", 2)
+    np.testing.assert_allclose(tiny.drift(prompts), together, rtol=1e-5)
+    np.testing.assert_allclose(tiny.drift(prompts[3:4]), together[3:4], rtol=1e-5)
+
+
+def test_out_of_memory_halves_the_candidates(tiny, monkeypatch):
+    prompts, whole = prompts_for(tiny, candidates=5), tiny.passes.padded_logits
+    together, sizes = tiny.drift(prompts), []
+
+    def tight(prompts, *rest):
+        sizes.append(len(prompts))
+        if len(prompts) > 2:
+            raise torch.OutOfMemoryError
+        return whole(prompts, *rest)
+
+    monkeypatch.setattr(tiny.passes, "padded_logits", tight)
+    np.testing.assert_allclose(tiny.drift(prompts), together, rtol=1e-5)
+    assert sizes[:5] == [1, 5, 2, 2, 1]
+
+
+def test_what_is_not_a_number_is_told(tiny):
+    prompts = prompts_for(tiny)
+    prompts[1] = np.nan
+    np.testing.assert_array_equal(np.isfinite(tiny.drift(prompts)), [True, False, True])
+
+
+def test_exchanges_are_compared_over_the_answer_alone(tiny):
+    (text,) = render_neutral([load_exchanges()[4]], tiny.tokenizer)
+    decoded = tiny.tokenizer.decode(text.tokens)
+    assert decoded.endswith("<assistant>Seven plus five is twelve.")
+    assert tiny.tokenizer.decode(text.tokens[text.first + 1 :]) == "Seven plus five is twelve."
+    assert tiny.tokenizer.decode(text.tokens[text.first]) == "<assistant>"
+    assert len(text.reads) == len(text.tokens) - text.first  # one more than the answer has: what comes after it
+
+
+def test_stored_text_is_used_again(tiny):
+    stored = (Neutral((1, 7, 8, 9), 1),)
+    before = tiny.neutral()
+    try:
+        tiny.use_neutral(stored)
+        assert tiny.neutral() == stored
+        assert (tiny.drift(prompts_for(tiny)) > 0).all()
+    finally:
+        tiny.use_neutral(before)
+
+
+def test_divergence_of_what_cannot_happen():
+    with np.errstate(divide="ignore"):
+        before = torch.tensor(np.log([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]))
+        after = torch.tensor(np.log([[0.25, 0.75, 0.0], [0.5, 0.25, 0.25]]))
+    want = [0.5 * np.log(2) + 0.5 * np.log(2 / 3), np.log(2)]
+    np.testing.assert_allclose(divergence(before, after), want)
+
+
+def test_wrong_width(tiny):
+    with pytest.raises(SoftPromptError, match=r"want soft prompts \(candidates, tokens, 32\)"):
+        tiny.drift(np.zeros((1, 2, 5), dtype=np.float32))
+
+
+def test_respondents_without_text(neutral_answers):
+    respondent = ScriptedRespondent(neutral_answers)
+    assert respondent.neutral() is None
+    with pytest.raises(ModelError, match="scripted writes no text, so its drift cannot be penalised"):
+        respondent.drift(np.zeros((1, 1, 24), dtype=np.float32))
+
+
+def test_world_drifts_with_the_displacement():
+    world = WorldRespondent(load_census(), seed=3)
+    near, far = world.drift(np.stack([np.full((1, 16), 0.01), np.full((1, 16), 1.0)]).astype(np.float32))
+    assert 0 <= near < far
