@@ -1,6 +1,7 @@
 """Models that every test can have without a network: built from a config, with random weights."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: a second thread only waits, and fights its neighbours
@@ -14,6 +15,29 @@ CHAT = (
     "<bos>{% for message in messages %}<{{ message.role }}>{{ message.content }}<end>{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _midpoint_unless_asked() -> Iterator[None]:
+    """Constants are `midpoint` by default: most tests are about something else than sixty personas.
+
+    `fitted`, where a test asks for it or a run gives its loss under every policy, rests on three countries.
+    """
+    from hofsteer.targets import constants, measured_countries
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(constants, "DEFAULT", "midpoint")
+        patched.setattr(constants, "measured_countries", lambda dimensions: measured_countries(dimensions)[::31])
+        yield
+
+
+@pytest.fixture
+def all_measured_countries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Constants as a user has them: `fitted` by default, from every measured country."""
+    from hofsteer.targets import constants, reference
+
+    monkeypatch.setattr(constants, "DEFAULT", "fitted")
+    monkeypatch.setattr(constants, "measured_countries", reference.measured_countries)
 
 
 @pytest.fixture(scope="session")

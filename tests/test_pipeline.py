@@ -20,7 +20,7 @@ from hofsteer.errors import ConfigError, ModelError, RunError, SoftPromptError, 
 from hofsteer.instruments import Administration
 from hofsteer.pipeline import check_settings, default_folder
 from hofsteer.respondent.base import Respondent
-from hofsteer.world import make_world
+from hofsteer.world import Mode, WorldRespondent, load_census, make_world
 
 PERSONA = "You live in Japan."
 QUICK = {"search.budget": 120, "search.population_size": 8, "space.tokens": 2}
@@ -106,7 +106,7 @@ def test_json_of_a_run(straight):
     result = straight.to_json()
     assert list(result) == [
         "schema", "run", "target", "evaluations", "seconds", "loss", "skill", "scores", "valid_mass", "nearest",
-        "noise_floor", "read_out_floor",
+        "noise_floor", "read_out_floor", "constants", "losses",
     ]  # fmt: skip
     assert (result["schema"], result["target"], result["run"]) == (1, "JPN", str(straight.path))
     assert list(result["loss"]) == ["naive", "persona", "flat", "mean_country", "aligned"]
@@ -488,6 +488,80 @@ def test_resume_under_other_conditions_says_so(copied, respondent, caplog):
 def test_resume_of_what_is_no_run(tmp_path, respondent):
     message = message_of(RunError, resume, tmp_path / "none", respondent)
     assert message == f"want a run folder, but {tmp_path / 'none'} has no config.toml"
+
+
+# --- constants that rest on answers
+
+
+@pytest.fixture
+def world_respondent():
+    return WorldRespondent(load_census())
+
+
+TIED = {"search.budget": 24, "search.population_size": 8, "space.tokens": 1, "wordings": [0], "orders": ["listed"]}
+
+
+@pytest.mark.parametrize("policy", ["fitted", "anchor:usa,CHN,BRA,DEU,NGA"])
+def test_fitted_constants_are_fixed_before_the_search_and_kept(policy, world_respondent, tmp_path, caplog):
+    settings = {**TIED, "constants": policy}
+    straight = align(world_respondent, "JPN", out=tmp_path / "straight", settings=settings)
+    assert caplog.records == []
+    assert straight.config.constants == policy.replace("usa", "USA")
+    kinds = [table["kind"] for table in straight.to_json()["constants"]]
+    assert kinds == list(dict.fromkeys([straight.config.constants, "midpoint", "fitted"]))
+    provenance = straight.folder.read_json("provenance.json")
+    assert [t["kind"] for t in (provenance["constants"], *provenance["other_constants"])] == kinds
+    values = np.array(provenance["constants"]["values"])
+    rows = straight.evaluation.rows
+    np.testing.assert_allclose(rows["flat"].scores, values)
+    for row in straight.to_json()["losses"].values():
+        assert list(row) == kinds
+    shifted = rows["aligned"].scores - values + 50 - load_target("JPN").vector(straight.evaluation.dimensions)
+    assert rows["aligned"].losses["midpoint"] == pytest.approx(np.abs(shifted).mean())
+    assert rows["aligned"].losses[kinds[0]] == pytest.approx(rows["aligned"].loss)
+    with pytest.raises(KeyboardInterrupt):
+        align(world_respondent, "JPN", out=tmp_path / "stopped", settings=settings, watch=stop_after(1))
+    resume(tmp_path / "stopped", world_respondent)
+    here, there = contents(tmp_path / "stopped"), contents(straight.path)
+    assert without(here, "timing.jsonl", "state.json") == without(there, "timing.jsonl", "state.json")
+
+
+def test_resume_asks_some_personas_again(world_respondent, tmp_path):
+    path = align(world_respondent, "JPN", out=tmp_path / "run", settings={**TIED, "constants": "fitted"}).path
+
+    class Moved(WorldRespondent):
+        def respond(self, administrations, soft_prompts=None, read_out=EXPECTED):
+            asked = [replace(a, system=a.system and "You live in Brazil.") for a in administrations]
+            return super().respond(asked, soft_prompts, read_out)
+
+    message = message_of(RunError, resume, path, Moved(load_census()))
+    assert message.startswith(f"{path} cannot be resumed: under personas the model's scores are up to ")
+    assert message.endswith("points from those that its constants were fitted to, and 0.5 are allowed")
+
+
+@pytest.mark.parametrize(
+    ("change", "want"),
+    [
+        (lambda c: c["values"].__setitem__(0, 0.0), "cannot be resumed: its constants was [0.0, "),
+        (lambda c: c.pop("countries"), "the constants in provenance.json cannot be read: they rest on no answers"),
+        (lambda c: c.pop("values"), "the constants in provenance.json cannot be read"),
+    ],
+)
+def test_resume_with_other_fitted_constants_is_refused(change, want, world_respondent, tmp_path):
+    path = align(world_respondent, "JPN", out=tmp_path / "run", settings={**TIED, "constants": "fitted"}).path
+    provenance = json.loads((path / "provenance.json").read_text(encoding="utf-8"))
+    change(provenance["constants"])
+    (path / "provenance.json").write_text(json.dumps(provenance), encoding="utf-8")
+    assert want in message_of(RunError, resume, path, world_respondent)
+
+
+def test_constants_that_do_not_help_are_said(tmp_path, caplog):
+    deaf = WorldRespondent(load_census(), Mode(personas=False))
+    run = align(deaf, "JPN", out=tmp_path / "run", settings={**TIED, "constants": "anchor:USA,CHN,JPN"})
+    warnings = [record.getMessage() for record in caplog.records]
+    assert any("hardly follow the published ones on PDI, IDV" in warning for warning in warnings)
+    assert "the target JPN is one of the anchors: its persona is taken to be right" in warnings
+    assert "Warning: under personas the scores hardly follow" in (run.path / "report.html").read_text(encoding="utf-8")
 
 
 # --- with a language model

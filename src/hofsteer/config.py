@@ -141,7 +141,7 @@ class RunConfig(_Settings):
     preset: str | None = None  # the preset these settings started from
     target: str
     instrument: str = "vsm13"
-    constants: str | None = None  # `midpoint`, or `none` for an instrument that has its own zero
+    constants: str | None = None  # policy: `fitted`, `anchor:USA,JPN`, `midpoint`; `none` where the zero is fixed
     # Fitted forms: every wording in every order. None: the first two wordings, or the one that the instrument has.
     wordings: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
     orders: Annotated[tuple[Literal["listed", "reversed"], ...], Field(min_length=1)] = ("listed", "reversed")

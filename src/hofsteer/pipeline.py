@@ -4,10 +4,12 @@ import logging
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hofsteer import __version__
 from hofsteer.alignment.loop import Watcher, search
@@ -18,18 +20,31 @@ from hofsteer.baselines import persona_text
 from hofsteer.config import RunConfig, SearchSettings, resolve
 from hofsteer.errors import ConfigError, RunError, TargetError, did_you_mean
 from hofsteer.evaluation.base import RunEvaluation, answered_row, evaluate_run
+from hofsteer.evaluation.constants import Watcher as PersonaWatcher
+from hofsteer.evaluation.constants import checked_countries, constants_of, departure, every_policy
 from hofsteer.files import replace_json, replace_text
 from hofsteer.instruments import Administration, Instrument, load_instrument
-from hofsteer.report import adapter_card, convergence_figure, run_report
+from hofsteer.report import adapter_card, convergence_figure, run_report, weak_constants
 from hofsteer.respondent.base import Respondent
 from hofsteer.respondent.drift import Neutral
 from hofsteer.respondent.render import Rendered
 from hofsteer.respondent.soft_prompt import SoftPrompt
 from hofsteer.search import Optimizer, make_optimizer
-from hofsteer.targets import Constants, Target, constants_for, target_for
+from hofsteer.targets import (
+    Constants,
+    Target,
+    anchors,
+    constants_for,
+    load_target,
+    policy_for,
+    target_for,
+    tie_constants,
+)
+from hofsteer.targets.constants import ANCHOR
 
 RECORDED_PACKAGES = ("hofsteer", "numpy", "torch", "transformers", "tokenizers", "safetensors")
 DECIDING = ("model", "instrument", "rendered_sha256", "target", "constants")  # the same, or a run is not resumed
+MOST_DRIFT = 0.5  # points by which scores under personas may differ from those that constants were fitted to
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +86,8 @@ class Run:
             "nearest": {"name": rows["nearest"]["name"], "loss": rows["nearest"]["loss"]},
             "noise_floor": evaluation["noise_floor"],
             "read_out_floor": evaluation["read_out_floor"],
+            "constants": evaluation["constants"],
+            "losses": {key: rows[key]["losses"] for key in ("naive", "persona", "flat", "aligned")},
         }
 
 
@@ -107,21 +124,33 @@ def align(
     return start(config, respondent, Path(out) if out is not None else None, watch)
 
 
-def start(config: RunConfig, respondent: Respondent, out: Path | None = None, watch: Watcher | None = None) -> Run:
+def start(
+    config: RunConfig,
+    respondent: Respondent,
+    out: Path | None = None,
+    watch: Watcher | None = None,
+    watch_personas: PersonaWatcher | None = None,
+) -> Run:
     """Start a run from complete settings; nothing is written unless the model answers the survey."""
     optimizer = make_search(config.search)
     objective = make_objective(config, respondent)
-    wordings = tuple(dict.fromkeys(administration.wording for administration in objective.administrations))
-    config = config.model_copy(update={"constants": objective.constants.kind, "wordings": wordings})
     path = out if out is not None else default_folder(config)
     refuse_used(path)
     # Without these two rows the run could not be evaluated at its end.
     for name, baseline in (("naive", objective), ("persona", _under_persona(objective))):
         answered_row(f"{config.model.id}, {name}", baseline.evaluate())
+    policy = _questions(config)[1]
+    constants = constants_of(policy, respondent, objective.administrations, config.read_out, watch_personas)
+    objective = replace(objective, constants=constants)
+    wordings = tuple(dict.fromkeys(administration.wording for administration in objective.administrations))
+    config = config.model_copy(update={"constants": policy, "wordings": wordings})
+    _warn_of_constants(objective)
+    others = [one.to_json() for one in every_policy(objective, watch_personas)[1:]]  # fixed before the search too
     rendered = _rendered_table(objective)
     respondent.measure_batch_size(objective.administrations[0], config.space.tokens, optimizer.population_size)
     config = config.model_copy(update={"model": respondent.settings})  # so that a resumed run passes the same batches
-    run = RunFolder.create(path, config, _provenance(config, objective, rendered), rendered)
+    provenance = {**_provenance(config, objective, rendered), "other_constants": others}
+    run = RunFolder.create(path, config, provenance, rendered)
     try:
         with run.locked():
             return _finish(run, config, objective, optimizer, watch)
@@ -154,15 +183,23 @@ def resume(path: str | Path, respondent: Respondent | None = None, watch: Watche
         from hofsteer.respondent.hf import HFRespondent
 
         respondent = HFRespondent.load(config.model)
+    recorded = run.read_json("provenance.json")
     objective = make_objective(config, respondent)
+    objective = replace(objective, constants=_recorded_constants(run, config, objective.constants))
     stored = run.read_json("rendered.json")
     rendered: dict[str, Any] = {key: stored[key] for key in ("administrations", "neutral") if key in stored}
-    provenance, recorded = _provenance(config, objective, rendered), run.read_json("provenance.json")
+    provenance = _provenance(config, objective, rendered)
     for key in DECIDING:
         was, now = recorded.get(key), provenance[key]
         if now != was:
             raise RunError(f"{path} cannot be resumed: its {key} was {was} and is now {now}")
     _use_rendered(rendered, objective)
+    moved = departure(objective.constants, respondent, objective.administrations, config.read_out)
+    if not moved <= MOST_DRIFT:
+        raise RunError(
+            f"{path} cannot be resumed: under personas the model's scores are up to {moved:.1f} points from those that "
+            f"its constants were fitted to, and {MOST_DRIFT} are allowed"
+        )
     here, committed = environment(respondent), run.environment() or {}
     for key, was in committed.items():
         if here.get(key) != was:
@@ -180,8 +217,10 @@ def check_settings(config: RunConfig) -> None:
 
 
 def make_objective(config: RunConfig, respondent: Respondent) -> Objective:
-    """Return the objective that the settings describe."""
-    administrations, constants, target = _questions(config)
+    """Return the objective that the settings describe, with constants that need no answers."""
+    administrations, policy, target = _questions(config)
+    instrument = administrations[0].instrument
+    constants = constants_for(instrument, policy if policy in ("midpoint", "none") else None)
     return Objective(respondent, administrations, constants, target, config.read_out, config.objective)
 
 
@@ -221,7 +260,9 @@ def _finish(
     with named_write_errors(run.path, state.generation):
         SoftPrompt(space.decode(state.best[None])[0], model_name).save(adapter)
     # What is exported is what is evaluated, and where answers are drawn, with draws that the search has not seen.
-    evaluation = evaluate_run(objective.afresh(), SoftPrompt.load(adapter))
+    others = run.read_json("provenance.json").get("other_constants", [])
+    policies = [objective.constants, *map(Constants.from_json, others)]
+    evaluation = evaluate_run(objective.afresh(), SoftPrompt.load(adapter), policies)
     result = Run(run, config, evaluation, state.evaluations, run.seconds())
     with named_write_errors(run.path, state.generation):
         replace_text(adapter / "README.md", adapter_card(evaluation, model_name, objective.instrument))
@@ -232,16 +273,48 @@ def _finish(
     return result
 
 
-def _questions(config: RunConfig) -> tuple[tuple[Administration, ...], Constants, Target]:
+def _questions(config: RunConfig) -> tuple[tuple[Administration, ...], str, Target]:
+    """Return the fitted forms, the policy of constants and the target."""
     instrument = load_instrument(config.instrument)
-    constants = constants_for(instrument, config.constants)
-    if constants.kind == "none" and instrument.constants == "chosen":
+    policy = policy_for(instrument, config.constants)
+    if policy == "none" and instrument.constants == "chosen":
         raise ConfigError("align wants constants that put the scores on the target's scale, such as midpoint; got none")
     target = target_for(config.target, instrument)
     if not set(target.scores) & set(instrument.dimension_ids):
         raise ConfigError(f"{target.name} has no score on any dimension of {instrument.id}")
     _check_weights(config, instrument, target)
-    return forms(instrument, config.wordings, config.orders, config.cue), constants, target
+    return forms(instrument, config.wordings, config.orders, config.cue), policy, target
+
+
+def _recorded_constants(run: RunFolder, config: RunConfig, unasked: Constants) -> Constants:
+    """Return the constants that a run was started with; `unasked` where they rest on no answers."""
+    policy = _questions(config)[1]
+    if policy == unasked.kind:
+        return unasked
+    instrument = load_instrument(config.instrument)
+    try:
+        constants = Constants.from_json(run.read_json("provenance.json")["constants"])
+        if (tie := constants.tie) is None:
+            raise ValueError(f"they rest on no answers, and {policy} do")
+        published = np.stack([load_target(code).vector(instrument.dimension_ids) for code in tie.countries])
+        now = tie_constants(policy, instrument, replace(tie, published=published)).values
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{run.path}: the constants in provenance.json cannot be read: {error}") from None
+    if now.shape != constants.values.shape or not np.allclose(now, constants.values, rtol=0, atol=1e-6):
+        was = constants.values.tolist()
+        raise RunError(f"{run.path} cannot be resumed: its constants was {was} and is now {now.tolist()}")
+    return constants
+
+
+def _warn_of_constants(objective: Objective) -> None:
+    constants, target = objective.constants, objective.target
+    assert target is not None
+    if weak := constants.weak(objective.instrument.dimension_ids):
+        log.warning("%s", weak_constants(weak))
+    if constants.kind.startswith(ANCHOR):
+        codes = [country.code.partition("@")[0] for country in anchors(constants.kind)]
+        if target.code.partition("@")[0] in codes:
+            log.warning("the target %s is one of the anchors: its persona is taken to be right", target.code)
 
 
 def _check_weights(config: RunConfig, instrument: Instrument, target: Target) -> None:
@@ -273,17 +346,18 @@ def _provenance(config: RunConfig, objective: Objective, rendered: dict[str, Any
             "sources": dict(target.sources),
             "estimated": sorted(target.estimated),
         },
-        "constants": {
-            "kind": objective.constants.kind,
-            "values": objective.constants.values.tolist(),
-            "source": objective.constants.source,
-        },
+        "constants": objective.constants.to_json(),
     }
 
 
 def _administrations(objective: Objective) -> Sequence[Administration]:
-    """All administrations of a run in a fixed order: the fitted forms, and the same under the persona."""
-    return [*objective.administrations, *_under_persona(objective).administrations]
+    """All administrations of a run in a fixed order: the fitted forms, and the same under personas.
+
+    These are the target's and, where constants rest on answers, those that a resume asks again.
+    """
+    others = [objective.with_system(persona_text(country)) for country in checked_countries(objective.constants)]
+    asked = (objective, _under_persona(objective), *others)
+    return [administration for one in asked for administration in one.administrations]
 
 
 def _under_persona(objective: Objective) -> Objective:

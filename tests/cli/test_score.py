@@ -1,5 +1,6 @@
 import re
 
+import numpy as np
 import pytest
 
 ITEMS = [f"Q{i}" for i in range(1, 25)]
@@ -37,10 +38,10 @@ def test_scores_are_the_formulas(constants, C, write, hofsteer):
     result = hofsteer("score", path, "--constants", constants, "--json")
     assert (result.code, result.err) == (0, "")
     table = result.json()
-    assert list(table) == ["schema", "instrument", "constants", "groups"]
+    assert list(table) == ["schema", "instrument", "constants", "policies", "groups", "differences"]
     assert (table["schema"], table["instrument"], table["constants"]) == (1, "vsm13-own", constants)
     for name in ("A", "B"):
-        assert list(table["groups"][name]) == ["n", "scores", "missing"]
+        assert list(table["groups"][name]) == ["n", "scores", "missing", "target", "losses"]
         assert table["groups"][name]["scores"] == {d: v + C for d, v in SUMS[name].items()}
         assert (table["groups"][name]["n"], table["groups"][name]["missing"]) == (1, [])
 
@@ -50,6 +51,51 @@ def test_scores_are_of_the_mean_answers(write, hofsteer):
     (group,) = hofsteer("score", path, "--json").json()["groups"].values()
     assert group["n"] == 3
     assert group["scores"] == {d: pytest.approx((SUMS["A"][d] + SUMS["B"][d]) / 3 + 50) for d in SUMS["A"]}
+
+
+JAPAN, USA = [54, 46, 95, 92, 88, 42], [40, 91, 62, 46, 26, 68]
+SUM_A = np.array(list(SUMS["A"].values()))
+
+
+def test_groups_that_are_countries(write, hofsteer):
+    path = write(HEADER, row("Japan", **A), row("usa"), row("me", **B))
+    table = hofsteer("score", path, "--json").json()
+    groups = table["groups"]
+    assert [group["target"] for group in groups.values()] == ["JPN", "USA", None]
+    assert groups["Japan"]["losses"] == {"midpoint": pytest.approx(np.abs(SUM_A + 50 - JAPAN).mean())}
+    assert groups["me"]["losses"] == {}
+    apart = dict(zip(SUMS["A"], np.abs(SUM_A - (np.array(JAPAN) - USA)), strict=True))
+    assert table["differences"] == pytest.approx(apart)
+    said = " ".join(hofsteer("score", path).out.split())
+    loss = groups["Japan"]["losses"]["midpoint"]
+    assert f"Japan to JPN: Loss under each policy of constants: midpoint {loss:.1f}." in said
+    assert "Loss of the differences between these countries, at any constants: PDI 151.0, IDV 60.0," in said
+
+
+def test_groups_as_anchors(write, hofsteer):
+    path = write(HEADER, row("Japan", **A), row("usa"), row("me", **B))
+    arguments = ("score", path, "--constants", "anchor:USA,JPN")
+    table = hofsteer(*arguments, "--json").json()
+    assert [policy["kind"] for policy in table["policies"]] == ["anchor:USA,JPN", "midpoint"]
+    C = (np.array(JAPAN) + USA - SUM_A) / 2
+    assert list(table["policies"][0]["values"].values()) == pytest.approx(C)
+    assert list(table["groups"]["me"]["scores"].values()) == pytest.approx(C + list(SUMS["B"].values()))
+    losses = table["groups"]["usa"]["losses"]
+    assert losses == {
+        "anchor:USA,JPN": pytest.approx(np.abs(C - USA).mean()),
+        "midpoint": pytest.approx(np.abs(50 - np.array(USA)).mean()),
+    }
+    said = " ".join(hofsteer(*arguments).out.split())
+    assert "so that the groups of 2 countries score as published on average. Slope and R2" in said
+
+
+def test_missing_items_of_anchors(write, hofsteer):
+    path = write("group,Q7,Q2,Q20,Q23", "JPN,1,1,1,1", "USA,1,1,1,1")
+    table = hofsteer("score", path, "--constants", "anchor:USA,JPN", "--json").json()
+    assert table["policies"][0]["values"] == {"PDI": 47, **dict.fromkeys(["IDV", "MAS", "UAI", "LTO", "IVR"], 50)}
+    assert table["groups"]["JPN"]["losses"] == {"anchor:USA,JPN": None, "midpoint": None}
+    assert table["differences"] == {"PDI": 14, **dict.fromkeys(["IDV", "MAS", "UAI", "LTO", "IVR"])}
+    assert "Loss under each policy" not in hofsteer("score", path, "--constants", "anchor:USA,JPN").out
 
 
 def test_missing_items_make_their_dimension_null(write, hofsteer):
@@ -124,6 +170,9 @@ def test_bad_arguments(write, refused, tmp_path):
     assert refused("score", tmp_path) == f"cannot read answers from {tmp_path}: Is a directory"
     assert "did you mean 'vsm13'?" in refused("score", path, "--instrument", "vsm14")
     assert "did you mean 'midpoint'?" in refused("score", path, "--constants", "midpiont")
+    wanted = "want one group of the anchor USA in the table, got 0 among A"
+    assert refused("score", path, "--constants", "anchor:USA,JPN") == wanted
+    assert "are fitted to a model's answers" in refused("score", path, "--constants", "fitted")
     broken = write("items = [", name="broken.toml")
     assert refused("score", path, "--instrument", broken).startswith("broken.toml is not a TOML file: ")
 

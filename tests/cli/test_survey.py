@@ -7,8 +7,8 @@ from hofsteer import SoftPrompt, load_target
 from hofsteer.instruments import Administration
 
 KEYS = [
-    *("schema", "model", "instrument", "constants", "administrations"),
-    *("read_out", "soft_prompt", "scores", "items", "target", "loss", "read_out_floor"),
+    *("schema", "model", "instrument", "constants", "policies", "administrations"),
+    *("read_out", "soft_prompt", "scores", "items", "target", "loss", "losses", "read_out_floor"),
 ]
 
 
@@ -58,6 +58,38 @@ def test_without_constants_there_is_no_loss(hofsteer, tiny_folder):
     assert (table["constants"], table["loss"]) == ("none", None)
     assert list(table["scores"].values()) == pytest.approx([score - 50 for score in plain["scores"].values()])
     assert "no loss: without constants" in hofsteer(*arguments, "--constants", "none").out
+
+
+def test_constants_of_anchors(hofsteer, tiny_folder):
+    arguments = ("survey", "--model", tiny_folder, "--target", "JPN", "--constants", "anchor:usa,CHN")
+    result = hofsteer(*arguments, "--json")
+    table = result.json()
+    assert table["constants"] == "anchor:USA,CHN"
+    assert [policy["kind"] for policy in table["policies"]] == list(table["losses"])
+    assert list(table["losses"]) == ["anchor:USA,CHN", "midpoint", "fitted"]
+    assert table["losses"]["anchor:USA,CHN"] == pytest.approx(table["loss"])
+    assert table["policies"][0]["countries"] == ["USA", "CHN"]
+    assert set(table["policies"][0]["slopes"]) == set(table["scores"])
+    warnings = result.err.splitlines()
+    assert warnings[0].startswith("warning: under personas the scores hardly follow the published ones on ")
+    said = " ".join(hofsteer(*arguments).out.split())
+    assert "Loss under each policy of constants: anchor:USA,CHN " in said
+    assert "so that the personas of 2 countries score as published on average. Slope and R2 of computed" in said
+
+
+def test_several_personas_and_their_differences(hofsteer, tiny_folder):
+    both = hofsteer("survey", "--model", tiny_folder, "--as", "JPN", "--as", "USA", "--json").json()
+    alone = [hofsteer("survey", "--model", tiny_folder, "--as", c, "--json").json() for c in ("JPN", "USA")]
+    assert both["conditions"] == alone
+    goals = [load_target(code).scores for code in ("JPN", "USA")]
+    scores = [condition["scores"] for condition in alone]
+    apart = {d: abs(scores[0][d] - scores[1][d] - goals[0][d] + goals[1][d]) for d in goals[0]}
+    assert both["differences"]["dimensions"] == pytest.approx(apart)
+    assert both["differences"]["loss"] == pytest.approx(np.mean(list(apart.values())))
+    said = " ".join(hofsteer("survey", "--model", tiny_folder, "--as", "JPN", "--as", "USA").out.split())
+    assert "loss of the differences " in said
+    twice = ("survey", "--model", tiny_folder, "--as", "JPN", "--as", "JPN", "--json")
+    assert hofsteer(*twice).json()["differences"] is None
 
 
 def answers(tiny, vsm13, soft_prompt=None, **form):
@@ -184,11 +216,14 @@ def test_model_folder_with_a_name_like_markup(hofsteer, tiny_folder, tmp_path):
         (("--as", "Jpan"), "want the code or name of a country or region, got 'Jpan'; did you mean 'Japan'?"),
         (("--target", "Jpan"), "want the code or name of a country or region, got 'Jpan'; did you mean 'Japan'?"),
         (("--as", "JPN", "--system", "Hello."), "--as and --system both say what the system text is; keep one"),
+        (("--as", "JPN", "--as", "USA", "--target", "IND"), "under several --as each is compared with its own row"),
+        (("--constants", "anchor:JPN"), "anchor: wants two or more countries, each once, as in anchor:USA,JPN; got"),
+        (("--instrument", "ivs10", "--constants", "fitted"), "ivs10 has its own zero: want constants none, got"),
         (("--instrument", "vsm14"), "unknown instrument 'vsm14'; did you mean 'vsm13'? (there are "),
         (("--instrument", "broken.toml"), "broken.toml is not a TOML file: "),
         (
             ("--constants", "midpiont"),
-            "want constants of kind midpoint, none, got 'midpiont'; did you mean 'midpoint'?",
+            "want constants midpoint, none, fitted, anchor:USA,JPN,..., got 'midpiont'; did you mean 'midpoint'?",
         ),
         (("--wording", "9"), "vsm13-own has wordings 0 to "),
         (("--wording", "-1"), "vsm13-own has wordings 0 to "),
@@ -250,7 +285,7 @@ def test_tokenizer_without_a_chat_template(hofsteer, folder, caplog):
 @pytest.mark.slow
 def test_tokenizer_without_a_chat_template_in_a_process_of_its_own(process, folder):
     (folder / "chat_template.jinja").unlink()
-    result = process("survey", "--model", folder, "--json")
+    result = process("survey", "--model", folder, "--constants", "midpoint", "--json")
     assert result.code == 0
     assert list(result.json()) == KEYS
     template, mass = result.err.splitlines()

@@ -21,6 +21,7 @@ class Evaluation:
     losses: Floats  # (P,), index points, mean over administrations; +inf = failed
     objectives: Floats  # (P,), what is minimised: weighted loss and penalties, index points; +inf = failed
     scores: Floats  # (P, M), index points, mean over administrations; NaN = failed
+    form_scores: Floats  # (P, A, M), index points
     item_means: Floats  # (P, I), option values, mean over administrations; NaN = failed
     probabilities: Floats  # (P, I, K), mean over administrations; NaN = failed
     valid_mass: Floats  # (P, I), mean over administrations
@@ -68,6 +69,14 @@ class Objective:
         """
         return evaluations * (len(self.administrations) + (self.settings.drift_penalty > 0))
 
+    def losses_under(self, evaluation: Evaluation, constants: Constants) -> Floats:
+        """Return the losses (P,) that the same answers have under other constants."""
+        if self.target is None:
+            return evaluation.losses
+        scores = evaluation.form_scores - self.constants.values + constants.values
+        losses = index_loss(scores, self.target.vector(self.instrument.dimension_ids)).mean(axis=1)
+        return np.where(np.isinf(evaluation.losses), np.inf, losses)
+
     def evaluate(self, soft_prompts: SoftPrompts | None = None) -> Evaluation:
         """Administer to every candidate (P, L, W), or once without a soft prompt. A failure is +inf with its reason."""
         responses = self.respondent.respond(self.administrations, soft_prompts, self.read_out)
@@ -88,6 +97,7 @@ class Objective:
             losses=np.where(failed, np.inf, losses),
             objectives=np.where(failed, np.inf, objectives + self._penalties(responses.valid_mass, drift)),
             scores=scores.mean(axis=1),
+            form_scores=scores,
             item_means=self.instrument.item_means(probabilities).mean(axis=1),
             probabilities=probabilities.mean(axis=1),
             valid_mass=responses.valid_mass.mean(axis=1),

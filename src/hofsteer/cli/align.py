@@ -82,8 +82,8 @@ def align(
     refuse_used(out)
     respondent = load_respondent(settings.model)
     try:
-        with search_progress(settings.search.budget) as watch:
-            run = start(settings, respondent, out, watch)
+        with search_progress(settings.search.budget) as watchers:
+            run = start(settings, respondent, out, *watchers)
     except KeyboardInterrupt:
         if out.exists():
             messages().print(f"interrupted; go on with: hofsteer resume {out}", highlight=False, soft_wrap=True)
@@ -101,7 +101,7 @@ def resume(
 
     settings = RunFolder.open(folder).config()
     respondent = load_respondent(settings.model)
-    with search_progress(settings.search.budget) as watch:
+    with search_progress(settings.search.budget) as (watch, _):
         run = go_on(folder, respondent, watch)
     _show(run, as_json)
 
@@ -115,8 +115,10 @@ def _show(run: "Run", as_json: bool) -> None:
         ESTIMATE_NOTE,
         MINI_STATEMENT,
         NOT_CONCLUDED,
+        constants_note,
         noise_floor_note,
         outcome,
+        policies_note,
         read_out_floor_note,
         results_table,
     )
@@ -133,6 +135,10 @@ def _show(run: "Run", as_json: bool) -> None:
         console.print(rough, highlight=False)
     if (drift := evaluation.rows["aligned"].drift) is not None:
         console.print(f"Drift on neutral text: {drift:.3f} nats a token from the model alone.", highlight=False)
+    if run.evaluation.policies[0].kind != "none":
+        console.print(constants_note(evaluation.policies[0], evaluation.dimensions), highlight=False)
+    if (losses := policies_note(evaluation)) is not None:
+        console.print(losses, highlight=False)
     if evaluation.simulated:
         console.print(MINI_STATEMENT)
     console.print(

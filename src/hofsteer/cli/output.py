@@ -15,6 +15,7 @@ from hofsteer.files import dump_json
 if TYPE_CHECKING:
     from hofsteer.alignment.loop import Watcher
     from hofsteer.config import ModelSettings
+    from hofsteer.evaluation.constants import Watcher as PersonaWatcher
     from hofsteer.respondent.hf import HFRespondent
 
 LOW_VALID_MASS = 0.9
@@ -27,8 +28,9 @@ ConstantsKind = Annotated[
     str | None,
     typer.Option(
         "--constants",
-        help="Scale constants C: midpoint (C = 50) or none.",
-        show_default="midpoint; none where the zero is fixed",
+        help="Scale constants C: midpoint (C = 50), none, fitted (personas of all measured countries score as "
+        "published on average) or anchor:USA,JPN,... (these do).",
+        show_default="fitted; none where the zero is fixed",
     ),
 ]
 
@@ -82,8 +84,8 @@ def load_respondent(settings: "ModelSettings") -> "HFRespondent":
 
 
 @contextmanager
-def search_progress(budget: int) -> Iterator["Watcher | None"]:
-    """A progress bar on a terminal, nothing elsewhere; yields what to call with every record."""
+def persona_progress() -> Iterator["PersonaWatcher | None"]:
+    """A progress bar for the personas that constants are fitted to, on a terminal; yields what to call."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = messages()
@@ -91,11 +93,29 @@ def search_progress(budget: int) -> Iterator["Watcher | None"]:
         yield None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("asking personas for the constants", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def search_progress(budget: int) -> Iterator[tuple["Watcher | None", "PersonaWatcher | None"]]:
+    """A progress bar on a terminal, nothing elsewhere; yields what to call with every record and with every persona."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = messages()
+    if not console.is_terminal:
+        yield None, None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("searching", total=budget)
+
+        def watch_personas(done: int, total: int) -> None:
+            progress.update(task, description=f"persona {done} of {total} for the constants")
 
         def watch(record: Any) -> None:
             best = "every evaluation failed" if record.best is None else f"best loss {record.best:5.2f}"
             progress.update(task, completed=record.evaluations, description=best)
 
-        yield watch
+        yield watch, watch_personas

@@ -1,6 +1,7 @@
 """The final numbers of a run: what the adapter, read back from disk, does beside the baselines."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from hofsteer.baselines import persona_text
 from hofsteer.errors import ModelError
 from hofsteer.evaluation.floor import read_out_floor
 from hofsteer.instruments.base import Floats, named_scores
+from hofsteer.respondent.base import SoftPrompts
 from hofsteer.respondent.soft_prompt import SoftPrompt
-from hofsteer.targets import Target, index_loss, mean_country, nearest
+from hofsteer.targets import Constants, Target, index_loss, mean_country, nearest
 
 NOISE_FLOOR_N = 50  # respondents; the VSM 94 manual asks for 20 at least, ideally 50; used as a target's own is unknown
 
@@ -26,6 +28,7 @@ class Row:
     valid_mass: float | None = None  # mean over items; None for rows that no model answered
     drift: float | None = None  # nats a token on neutral text; None where it was not measured
     estimated: frozenset[str] = frozenset()  # dimensions whose published score is an estimate of its source
+    losses: Mapping[str, float] = field(default_factory=dict)  # policy of constants -> loss, if it moves
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,7 @@ class RunEvaluation:
     digits: int = 1  # decimals that scores are shown with
     unit: str = "index points"  # of the scores
     variation: str = "by one scale step"  # how far people's answers are taken to vary in the noise floor
+    policies: tuple[Constants, ...] = ()  # of constants; the first is the run's own
 
     @property
     def skill(self) -> float:
@@ -71,6 +75,7 @@ class RunEvaluation:
             "noise_floor": {"points": self.noise_floor, "n": NOISE_FLOOR_N},
             "read_out_floor": self.read_out_floor,
             "skill": self.skill,
+            "constants": [constants.summary(self.dimensions) for constants in self.policies],
             "rows": {
                 key: {
                     "name": row.name,
@@ -79,14 +84,22 @@ class RunEvaluation:
                     "scores": named_scores(row.scores, self.dimensions),
                     "valid_mass": row.valid_mass,
                     "drift": row.drift,
+                    "losses": dict(row.losses),
                 }
                 for key, row in self.rows.items()
             },
         }
 
 
-def evaluate_run(objective: Objective, soft_prompt: SoftPrompt) -> RunEvaluation:
+def evaluate_run(
+    objective: Objective, soft_prompt: SoftPrompt, policies: Sequence[Constants] | None = None
+) -> RunEvaluation:
     """Administer the fitted forms with the soft prompt, with nothing and with a persona, and add the reference rows.
+
+    Args:
+        objective: what was searched.
+        soft_prompt: what was found.
+        policies: the constants to give losses under, the objective's own first; by default these alone.
 
     Raises:
         ModelError: the model or the steered model gives no usable answers.
@@ -97,13 +110,26 @@ def evaluate_run(objective: Objective, soft_prompt: SoftPrompt) -> RunEvaluation
     dimensions = instrument.dimension_ids
     goal = target.vector(dimensions)
     neighbour, distance = nearest(target, dimensions)
-    flat = instrument.score_means(instrument.neutral_means) + objective.constants.values
+    policies = (objective.constants,) if policies is None else tuple(policies)
+    neutral = instrument.score_means(instrument.neutral_means)
+    flat = neutral + objective.constants.values
+
+    def answered(name: str, asked: Objective, soft_prompts: SoftPrompts | None = None) -> Row:
+        evaluation = asked.evaluate(soft_prompts)
+        row = answered_row(name, evaluation)
+        return replace(row, losses={c.kind: float(asked.losses_under(evaluation, c)[0]) for c in policies})
+
     average = mean_country(dimensions, leaving_out=target)
     rows = {
-        "naive": answered_row("naive", objective.evaluate()),
-        "persona": answered_row("persona", objective.with_system(persona_text(target)).evaluate()),
-        "aligned": answered_row("steered", objective.evaluate(soft_prompt.values[None])),
-        "flat": Row("flat (neutral answers)", flat, float(index_loss(flat, goal))),
+        "naive": answered("naive", objective),
+        "persona": answered("persona", objective.with_system(persona_text(target))),
+        "aligned": answered("steered", objective, soft_prompt.values[None]),
+        "flat": Row(
+            "flat (neutral answers)",
+            flat,
+            float(index_loss(flat, goal)),
+            losses={c.kind: float(index_loss(neutral + c.values, goal)) for c in policies},
+        ),
         "mean_country": Row("mean country", average, float(index_loss(average, goal))),
         "nearest": Row(
             f"nearest ({neighbour.name})", neighbour.vector(dimensions), distance, estimated=neighbour.estimated
@@ -119,6 +145,7 @@ def evaluate_run(objective: Objective, soft_prompt: SoftPrompt) -> RunEvaluation
         digits=instrument.digits,
         unit=instrument.unit,
         variation=instrument.variation,
+        policies=policies,
     )
 
 

@@ -1,5 +1,6 @@
 """Tables, figures and the words that go with them."""
 
+from hofsteer.report.constants import constants_note, losses_note, policies_note, weak_constants
 from hofsteer.report.figure import convergence_figure
 from hofsteer.report.html import adapter_card, run_report
 from hofsteer.report.statement import (
@@ -17,12 +18,16 @@ __all__ = [
     "MINI_STATEMENT",
     "NOT_CONCLUDED",
     "adapter_card",
+    "constants_note",
     "convergence_figure",
+    "losses_note",
     "noise_floor_note",
     "outcome",
     "points",
+    "policies_note",
     "read_out_floor_note",
     "results_table",
     "run_report",
     "statement",
+    "weak_constants",
 ]

@@ -4,6 +4,7 @@ from html import escape
 
 from hofsteer.evaluation.base import RunEvaluation
 from hofsteer.instruments import Instrument
+from hofsteer.report.constants import constants_note, policies_note, weak_constants
 from hofsteer.report.statement import MINI_STATEMENT, NOT_CONCLUDED, noise_floor_note, read_out_floor_note, statement
 from hofsteer.report.table import ESTIMATE_NOTE, result_heads, result_rows
 
@@ -24,7 +25,7 @@ def run_report(figure: str, evaluation: RunEvaluation, model: str, instrument: I
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
         f"</head><body><h1>{title}</h1><p>Instrument: {escape(instrument.title)} ({escape(instrument.id)}). "
-        f"{_unit(instrument)}</p>{_html_table(evaluation)}"
+        f"{_unit(instrument, evaluation)}</p>{_html_table(evaluation)}"
         f'<div class="limits"><h2>What may not be concluded</h2>{paragraphs}</div>{svg}</body></html>\n'
     )
 
@@ -43,10 +44,10 @@ def adapter_card(evaluation: RunEvaluation, model: str, instrument: Instrument) 
     )
 
 
-def _unit(instrument: Instrument) -> str:
-    if instrument.constants == "fixed":
+def _unit(instrument: Instrument, evaluation: RunEvaluation) -> str:
+    if instrument.constants == "fixed" or not evaluation.policies:
         return "Scores are in units of the instrument, which has its own zero."
-    return "Scores are index points with C = 50 for neutral answers."
+    return escape(f"Scores are index points. {constants_note(evaluation.policies[0], evaluation.dimensions)}")
 
 
 def _limits(evaluation: RunEvaluation, model: str, instrument: Instrument) -> list[str]:
@@ -56,6 +57,10 @@ def _limits(evaluation: RunEvaluation, model: str, instrument: Instrument) -> li
         noise_floor_note(evaluation.noise_floor, evaluation.digits, evaluation.variation),
         "Skill is 1 - loss / loss of the mean of the other countries.",
     ]
+    if evaluation.policies and (weak := evaluation.policies[0].weak(evaluation.dimensions)):
+        said.append(f"Warning: {weak_constants(weak)}.")
+    if (losses := policies_note(evaluation)) is not None:
+        said.append(losses)
     if (floor := read_out_floor_note(evaluation.read_out_floor, evaluation.digits)) is not None:
         said.append(floor)
     if evaluation.target.estimated or evaluation.rows["nearest"].estimated:

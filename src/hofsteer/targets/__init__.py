@@ -8,7 +8,16 @@ from hofsteer.targets.base import (
     complete_countries,
     load_target,
 )
-from hofsteer.targets.constants import Constants, constants_for, load_constants
+from hofsteer.targets.constants import (
+    Constants,
+    Tie,
+    anchors,
+    constants_for,
+    load_constants,
+    policy_for,
+    tie_constants,
+    tied_countries,
+)
 from hofsteer.targets.coordinates import (
     COORDINATES,
     PROJECTION,
@@ -18,7 +27,7 @@ from hofsteer.targets.coordinates import (
     map_distance,
 )
 from hofsteer.targets.coverage import Coverage, coverage, human_dimensions, published_rows, target_for
-from hofsteer.targets.reference import index_loss, mean_country, nearest
+from hofsteer.targets.reference import difference_loss, index_loss, mean_country, measured_countries, nearest
 
 __all__ = [
     "COORDINATES",
@@ -27,13 +36,16 @@ __all__ = [
     "Constants",
     "Coverage",
     "Target",
+    "Tie",
     "all_coordinates",
     "all_targets",
     "alternatives",
+    "anchors",
     "complete_countries",
     "constants_for",
     "coordinate_alternatives",
     "coverage",
+    "difference_loss",
     "human_dimensions",
     "index_loss",
     "load_constants",
@@ -41,7 +53,11 @@ __all__ = [
     "load_target",
     "map_distance",
     "mean_country",
+    "measured_countries",
     "nearest",
+    "policy_for",
     "published_rows",
     "target_for",
+    "tie_constants",
+    "tied_countries",
 ]

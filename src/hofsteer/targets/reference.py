@@ -57,6 +57,44 @@ def mean_country(dimensions: Sequence[str], leaving_out: Target | None = None) -
     return np.asarray(_table(countries, dimensions).mean(axis=0))
 
 
+def measured_countries(dimensions: Sequence[str]) -> tuple[Target, ...]:
+    """Return the countries whose scores on these dimensions are all published and none an estimate, sorted by code.
+
+    >>> len(measured_countries(["PDI", "IDV", "MAS", "UAI", "LTO", "IVR"]))
+    64
+    """
+    return tuple(
+        country
+        for country in _countries(dimensions)
+        if set(dimensions) <= set(country.scores) and not country.estimated & set(dimensions)
+    )
+
+
+def difference_loss(scores: Floats, targets: Floats) -> Floats:
+    """Return how far differences between samples are from the published ones, (M,): constants cancel in it.
+
+    The mean over all pairs of | (score_j - score_k) - (target_j - target_k) |, in index points.
+
+    Args:
+        scores: (N, M) of N samples asked alike, such as personas of two countries.
+        targets: (N, M); NaN where there is no published score. A dimension that fewer than two have is NaN.
+
+    Raises:
+        TargetError: fewer than two samples, or as many targets.
+
+    >>> difference_loss(np.array([[10.0, 0.0], [30.0, 0.0]]), np.array([[50.0, 5.0], [60.0, np.nan]]))
+    array([10., nan])
+    """
+    if scores.shape != targets.shape or len(scores) < 2:
+        raise TargetError(f"want scores and targets of two or more samples, got {scores.shape} and {targets.shape}")
+    first, second = np.triu_indices(len(scores), k=1)
+    errors = scores - targets
+    apart = np.abs(errors[first] - errors[second])
+    there = ~np.isnan(apart)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(there, apart, 0.0).sum(axis=0) / there.sum(axis=0))
+
+
 def nearest(target: Target, dimensions: Sequence[str]) -> tuple[Target, float]:
     """Return the nearest other country with all scores of its table, and its `index_loss` to the target.
 

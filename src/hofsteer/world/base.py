@@ -139,13 +139,13 @@ class World:
         return np.asarray(sum(share * self.answers(code) for code, share in shares.items()))
 
 
-def make_items(instrument: Instrument, seed: int, constant: float | None = None) -> ItemModel:
+def make_items(instrument: Instrument, seed: int, constant: float | Floats | None = None) -> ItemModel:
     """Return the items of an instrument as a seed draws them.
 
     Args:
         instrument: any linear one.
         seed: of intercepts and noise.
-        constant: added to every score; by default 50, or 0 for an instrument that has its own zero.
+        constant: added to the scores, one for all or (M,); by default 50, or 0 for an instrument that has its own zero.
     """
     if constant is None:
         constant = 0.0 if instrument.constants == "fixed" else MIDPOINT
@@ -171,7 +171,7 @@ def make_items(instrument: Instrument, seed: int, constant: float | None = None)
 
 
 def make_world(
-    instrument: Instrument, profiles: Mapping[str, Floats], seed: int, constant: float | None = None
+    instrument: Instrument, profiles: Mapping[str, Floats], seed: int, constant: float | Floats | None = None
 ) -> World:
     """Return a world in which each country's true scores are the given profile (M,), without gaps.
 

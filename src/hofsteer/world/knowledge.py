@@ -31,8 +31,9 @@ class Stand:
 class Knowledge:
     """Everything a respondent can draw on; made once for a census."""
 
-    def __init__(self, census: Census) -> None:
+    def __init__(self, census: Census, bias_left: float = BIAS_LEFT) -> None:
         self.census = census
+        self.bias_left = bias_left
         self.survey = census.survey.instrument.id
         self.n_dimensions = census.survey.profiles.shape[1]
         self.table = {name: census.values(name) for name in census.worlds}
@@ -81,9 +82,9 @@ class Knowledge:
         if code is None or not self.census.country(code).known_in(form, on_survey):
             return self.naive
         country, row = self.census.country(code), self.census.codes.index(code)
-        own, naive = 1 - BIAS_LEFT, self.naive
-        profile = own * self.census.survey.profiles[row] + BIAS_LEFT * naive.profile
-        values = {n: own * table[row] + BIAS_LEFT * naive.values[n] for n, table in self.table.items()}
+        own, naive = 1 - self.bias_left, self.naive
+        profile = own * self.census.survey.profiles[row] + self.bias_left * naive.profile
+        values = {n: own * table[row] + self.bias_left * naive.values[n] for n, table in self.table.items()}
         return Stand(profile, values, country.style)
 
     @cached_property

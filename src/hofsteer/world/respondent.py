@@ -31,7 +31,7 @@ from hofsteer.respondent.base import (
 from hofsteer.world.base import ItemModel
 from hofsteer.world.census import Census, Style, in_style
 from hofsteer.world.curves import narrowest
-from hofsteer.world.knowledge import Knowledge, Stand
+from hofsteer.world.knowledge import BIAS_LEFT, Knowledge, Stand
 
 Channel = Literal["content", "position", "extremity"]
 
@@ -55,6 +55,7 @@ class Mode:
     wordings: tuple[int, ...] | None = None  # a soft prompt works in these wordings of the survey alone
     channel: Channel = "content"  # "position": by place in the list; "extremity": all answers away from the middle
     personas: bool = True  # whether a system text that names a country does anything
+    bias_left: float = BIAS_LEFT  # share of the answers without a persona that is still there under one
     exaggeration: float = 1.0  # how far other instruments go, of where they belong
     narrowing: float = 0.0  # share of the answers that end on the nearest options, at the largest displacement
     damage: float = 0.0  # share of facts lost at the largest displacement
@@ -100,7 +101,7 @@ class WorldRespondent(Respondent):
         """
         self.census, self.mode, self.seed, self.width = census, mode or Mode(), seed, width
         self.form_noise, self.own_ways = form_noise, own_ways
-        self.knowledge = Knowledge(census)
+        self.knowledge = Knowledge(census, self.mode.bias_left)
         self.map = self._draw([MAP], self.knowledge.n_dimensions)
         self._forms: dict[tuple[str, int, str, str], Floats] = {}
         self._own: dict[str, Floats] = {}
