@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## Steer the bundled model towards China and show what moved
 	$(BIN)/hofsteer survey --model mini --target CHN
 	$(BIN)/hofsteer survey --model mini --as CHN
-	$(BIN)/hofsteer align --model mini --target CHN --budget 800
+	$(BIN)/hofsteer align --model mini --target CHN --budget 640
 
 test: $(READY) ## Run all tests
 	$(BIN)/pytest

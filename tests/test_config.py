@@ -138,6 +138,19 @@ def test_set_without_key_or_value(text):
             "model.dtype=float23",
             "model.dtype wants 'float32', 'bfloat16' or 'float16', got 'float23'; did you mean 'float32'?",
         ),
+        (
+            "space.start=vocab",
+            "space.start wants 'noise', 'vocabulary', 'text:A SENTENCE' or 'run:FOLDER', got 'vocab'; did you mean "
+            "'vocabulary'?",
+        ),
+        (
+            "space.start=text:",
+            "space.start wants 'noise', 'vocabulary', 'text:A SENTENCE' or 'run:FOLDER', got 'text:'",
+        ),
+        ("space.start='run: '", "space.start wants 'noise', "),
+        ("space.start=noise:1", "space.start wants 'noise', "),
+        ("space.coordinates=0", "space.coordinates: input should be greater than or equal to 1, got 0"),
+        ("space.map=pcb", "space.map wants 'random' or 'pca', got 'pcb'; did you mean 'pca'?"),
         ("objective.drift=1", "unknown setting 'objective.drift'; did you mean 'objective.drift_penalty'?"),
         ("objective.mass_penalty=-1", "objective.mass_penalty: input should be greater than or equal to 0, got -1"),
         ("objective.mass_threshold=2", "objective.mass_threshold: input should be less than or equal to 1, got 2"),
@@ -216,6 +229,13 @@ def test_toml_round_trip():
         },
         sets=["search.crossover_rate=0.30000000000000004", "wordings=[1, 0]", 'orders=["listed", "reversed"]'],
     )
+    assert check(tomllib.loads(to_toml(config))) == config
+
+
+def test_start_of_a_search():
+    assert RunConfig(target="JPN").space.start_kind == ("noise", "")
+    config = resolve(sets=["target=JPN", "space.start=text: You live: in Japan. "])
+    assert config.space.start_kind == ("text", "You live: in Japan.")
     assert check(tomllib.loads(to_toml(config))) == config
 
 

@@ -370,6 +370,106 @@ def test_every_search_spends_its_budget_and_survives_an_interrupt(name, responde
         assert (tmp_path / "stopped" / file).read_bytes() == (straight.path / file).read_bytes()
 
 
+class Worded(ScriptedRespondent):
+    """A scripted respondent with a vocabulary of 60 tokens, as wide as the survey has items."""
+
+    def vocabulary(self):
+        import torch
+
+        from hofsteer.respondent.vocabulary import Vocabulary
+
+        rows = torch.from_numpy(np.random.default_rng([4, 1]).normal(size=(60, self.width)))
+
+        class Tokenizer:
+            bos_token_id, all_special_ids = 1, (0, 1)
+
+            def __len__(self):
+                return 60
+
+            def __call__(self, text, add_special_tokens):
+                return {"input_ids": [2 + ord(letter) % 58 for letter in text]}
+
+        return Vocabulary(lambda ids: rows[ids], 60, Tokenizer(), "worded")
+
+
+@pytest.fixture
+def worded(respondent):
+    return Worded(respondent.answers, respondent.personas, 0.97)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"coordinates": 3},
+        {"coordinates": 3, "map": "pca", "norm_limit": True},
+        {"start": "vocabulary", "bos": True},
+        {"start": "text:You live in Japan.", "coordinates": 4},
+        {"start": "run"},
+    ],
+    ids=lambda space: "-".join(space),
+)
+def test_every_space_and_start_survives_an_interrupt(space, worded, straight, tmp_path):
+    if space.get("start") == "run":
+        space = {"start": f"run:{straight.path}"}
+    settings = {**QUICK, "search.budget": 48, **{f"space.{key}": value for key, value in space.items()}}
+    whole = align(worded, "JPN", out=tmp_path / "straight", settings=settings)
+    for stop in (0, 3):
+        path = tmp_path / f"stopped-{stop}"
+        with pytest.raises(KeyboardInterrupt):
+            align(worded, "JPN", out=path, settings=settings, watch=stop_after(stop or 1))
+        if stop == 0:  # as if it had been stopped before the first commit
+            (path / "state.json").unlink()
+        resume(path, worded)
+        for name in SAME_BYTES:
+            assert (path / name).read_bytes() == (whole.path / name).read_bytes()
+    assert whole.to_json()["loss"]["aligned"] == pytest.approx(whole.folder.history()[-1].best, abs=1e-9)
+
+
+def test_a_warm_start_begins_where_the_other_run_ended(worded, straight, tmp_path):
+    settings = {**QUICK, "search.budget": 8, "space.start": f"run:{straight.path}"}
+    run = align(worded, "JPN", out=tmp_path / "run", settings=settings)
+    assert run.folder.history()[0].best <= straight.folder.history()[-1].best + 1e-9
+    start = run.folder.read_json("provenance.json")["start"]
+    assert start == {"kind": "run", **straight.soft_prompt.identity()}
+    (note,) = run.evaluation.notes
+    assert start["sha256"][:12] in note
+    for name in ("report.html", "soft_prompt/README.md", "evaluation.json"):
+        assert note in (run.path / name).read_text(encoding="utf-8")
+
+
+def test_a_start_that_changed_before_the_first_commit_is_refused(worded, straight, tmp_path):
+    source = shutil.copytree(straight.path / "soft_prompt", tmp_path / "source")
+    path, settings = tmp_path / "run", {**QUICK, "search.budget": 16, "space.start": f"run:{source}"}
+    with pytest.raises(KeyboardInterrupt):
+        align(worded, "JPN", out=path, settings=settings, watch=stop_after(1))
+    SoftPrompt(straight.soft_prompt.values * 2).save(source)
+    resume(shutil.copytree(path, tmp_path / "committed"), worded)  # which needs it no more
+    (path / "state.json").unlink()
+    assert message_of(RunError, resume, path, worded).startswith(f"{path} cannot be resumed: its start was ")
+
+
+def test_a_start_from_a_text_is_named_in_the_report(worded, tmp_path):
+    settings = {**QUICK, "search.budget": 8, "space.start": "text:You live in Japan."}
+    run = align(worded, "JPN", out=tmp_path / "run", settings=settings)
+    assert run.folder.read_json("provenance.json")["start"] == {"kind": "text", "text": "You live in Japan."}
+    assert "a persona in disguise" in (run.path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("space", "error", "message"),
+    [
+        ({"coordinates": 99}, ConfigError, "space.coordinates wants at most the 24 numbers of a row, got 99"),
+        ({"norm_limit": True}, ModelError, "scripted has no vocabulary"),
+        ({"start": "vocabulary"}, ModelError, "scripted has no vocabulary"),
+        ({"start": "run:nowhere"}, SoftPromptError, "want a run or a PEFT adapter, but nowhere has no adapter_config"),
+    ],
+)
+def test_spaces_and_starts_that_cannot_be(space, error, message, respondent, tmp_path):
+    settings = {**QUICK, **{f"space.{key}": value for key, value in space.items()}}
+    assert message in message_of(error, align, respondent, "JPN", out=tmp_path / "run", settings=settings)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_interrupted_run_ends_with_the_same_bytes(seed, straight, respondent, tmp_path):
     stops = sorted(np.random.default_rng([seed, 21]).choice(np.arange(1, 16), size=3, replace=False).tolist())

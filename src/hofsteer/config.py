@@ -9,7 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from hofsteer.errors import ConfigError, did_you_mean
 
@@ -70,7 +71,30 @@ class SpaceSettings(_Settings):
     """What a search vector means, and where the search starts."""
 
     tokens: Annotated[int, Field(ge=1)] = 8  # L, virtual tokens
+    coordinates: Annotated[int, Field(ge=1)] | None = None  # k, of each token in a subspace; None: all its numbers
+    map: Literal["random", "pca"] = "random"  # of the subspace: random directions, or principal ones of the vocabulary
+    map_seed: Annotated[int, Field(ge=0)] = 0  # of the random directions; the search's seed has no part in them
+    norm_limit: bool = False  # keep each row's length within that of the vocabulary's rows
+    start: str = "noise"  # or `vocabulary`, `text:A SENTENCE`, `run:FOLDER`
     start_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0  # deviation of the first noise, in spreads
+    start_jitter: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.2  # around a text, a run or BOS, in spreads
+    bos: bool = False  # row 0 starts from the beginning-of-sequence token
+
+    @property
+    def start_kind(self) -> tuple[str, str]:
+        """Where the search starts, and from which text or folder."""
+        kind, _, detail = self.start.partition(":")
+        return kind.strip(), detail.strip()
+
+    @field_validator("start")
+    @classmethod
+    def _check_start(cls, start: str) -> str:
+        kind, colon, detail = start.partition(":")
+        named = kind.strip() in ("text", "run") and detail.strip()
+        if not (named or (kind.strip() in ("noise", "vocabulary") and not colon)):
+            expected = "'noise', 'vocabulary', 'text:A SENTENCE' or 'run:FOLDER'"
+            raise PydanticCustomError("literal_error", "unknown start", {"expected": expected})
+        return start
 
 
 class ObjectiveSettings(_Settings):

@@ -15,7 +15,8 @@ from hofsteer import __version__
 from hofsteer.alignment.loop import Watcher, search
 from hofsteer.alignment.objective import Objective, forms
 from hofsteer.alignment.run import RunFolder, free_folder, named_write_errors, refuse_used, rendered_hash
-from hofsteer.alignment.space import FullSpace
+from hofsteer.alignment.space import Space, make_space
+from hofsteer.alignment.start import start_identity, start_note
 from hofsteer.baselines import persona_text
 from hofsteer.config import RunConfig, SearchSettings, resolve
 from hofsteer.errors import ConfigError, RunError, TargetError, did_you_mean
@@ -134,6 +135,7 @@ def start(
     """Start a run from complete settings; nothing is written unless the model answers the survey."""
     optimizer = make_search(config.search)
     objective = make_objective(config, respondent)
+    space, begun = make_space(config.space, respondent), start_identity(config.space)
     path = out if out is not None else default_folder(config)
     refuse_used(path)
     # Without these two rows the run could not be evaluated at its end.
@@ -149,11 +151,11 @@ def start(
     rendered = _rendered_table(objective)
     respondent.measure_batch_size(objective.administrations[0], config.space.tokens, optimizer.population_size)
     config = config.model_copy(update={"model": respondent.settings})  # so that a resumed run passes the same batches
-    provenance = {**_provenance(config, objective, rendered), "other_constants": others}
+    provenance = {**_provenance(config, objective, rendered), "other_constants": others, "start": begun}
     run = RunFolder.create(path, config, provenance, rendered)
     try:
         with run.locked():
-            return _finish(run, config, objective, optimizer, watch)
+            return _finish(run, config, objective, optimizer, space, watch)
     except Exception:
         if not run.committed_generation():  # nothing to go on with; an interrupt is no Exception and leaves the folder
             shutil.rmtree(run.path, ignore_errors=True)
@@ -193,6 +195,8 @@ def resume(path: str | Path, respondent: Respondent | None = None, watch: Watche
         was, now = recorded.get(key), provenance[key]
         if now != was:
             raise RunError(f"{path} cannot be resumed: its {key} was {was} and is now {now}")
+    if not run.committed_generation() and (now := start_identity(config.space)) != recorded.get("start"):
+        raise RunError(f"{path} cannot be resumed: its start was {recorded.get('start')} and is now {now}")
     _use_rendered(rendered, objective)
     moved = departure(objective.constants, respondent, objective.administrations, config.read_out)
     if not moved <= MOST_DRIFT:
@@ -207,13 +211,14 @@ def resume(path: str | Path, respondent: Respondent | None = None, watch: Watche
                 "%s: %s was %s and is now %s, so losses may differ in the last digits", path, key, was, here.get(key)
             )
     with run.locked():
-        return _finish(run, config, objective, make_search(config.search), watch)
+        return _finish(run, config, objective, make_search(config.search), make_space(config.space, respondent), watch)
 
 
 def check_settings(config: RunConfig) -> None:
     """Raise HofsteerError if the settings cannot be met, before a model is loaded for them."""
     make_search(config.search)
     _questions(config)
+    start_identity(config.space)
 
 
 def make_objective(config: RunConfig, respondent: Respondent) -> Objective:
@@ -249,11 +254,15 @@ def environment(respondent: Respondent) -> dict[str, Any]:
 
 
 def _finish(
-    run: RunFolder, config: RunConfig, objective: Objective, optimizer: Optimizer[Any], watch: Watcher | None
+    run: RunFolder,
+    config: RunConfig,
+    objective: Objective,
+    optimizer: Optimizer[Any],
+    space: Space,
+    watch: Watcher | None,
 ) -> Run:
     respondent, target = objective.respondent, objective.target
     assert target is not None
-    space = FullSpace(config.space.tokens, respondent.width, respondent.spread)
     state = search(run, objective, optimizer, space, environment(respondent), watch)
     adapter = run.path / "soft_prompt"
     model_name = _public_name(config.model.id)
@@ -263,6 +272,8 @@ def _finish(
     others = run.read_json("provenance.json").get("other_constants", [])
     policies = [objective.constants, *map(Constants.from_json, others)]
     evaluation = evaluate_run(objective.afresh(), SoftPrompt.load(adapter), policies)
+    note = start_note(run.read_json("provenance.json").get("start", {"kind": "noise"}))
+    evaluation = replace(evaluation, notes=(note,) if note else ())
     result = Run(run, config, evaluation, state.evaluations, run.seconds())
     with named_write_errors(run.path, state.generation):
         replace_text(adapter / "README.md", adapter_card(evaluation, model_name, objective.instrument))

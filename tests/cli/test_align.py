@@ -60,6 +60,14 @@ def test_help_shows_the_defaults(hofsteer):
         assert f"({value}" in said, said
 
 
+def test_subspace_and_start(align, tmp_path):
+    result = align("--subspace", 4, "--set", "space.map=pca", "--start", "text:You live in Japan.")
+    assert result.code == 0
+    assert "The search started from the text 'You live in Japan.'" in " ".join(result.out.split())
+    space = RunFolder.open(tmp_path / "run").config().space
+    assert (space.coordinates, space.map, space.start) == (4, "pca", "text:You live in Japan.")
+
+
 def test_drift_is_said_where_it_has_a_price(align, tmp_path):
     said = align("--set", "objective.drift_penalty=5").out
     drift = RunFolder.open(tmp_path / "run").history()[-1].drift
@@ -165,6 +173,9 @@ def test_interrupt_says_how_to_go_on(align, hofsteer, tmp_path, monkeypatch):
         (("--target", "JPN", "--dtype", "float12"), "model.dtype wants 'float32', 'bfloat16' or 'float16'"),
         (("--target", "JPN", "--out", "broken.toml"), "broken.toml is a file; choose another folder"),
         (("--target", "JPN", "--out", "used"), "used is not empty; choose another folder"),
+        (("--target", "JPN", "--start", "nois"), "space.start wants 'noise', 'vocabulary', "),
+        (("--target", "JPN", "--start", "run:used"), "want a run or a PEFT adapter, but used has no adapter_config"),
+        (("--target", "JPN", "--subspace", "0"), "space.coordinates: input should be greater than or equal to 1"),
         (("--target", "JPN", "--out", "."), "want a folder of its own for the run, got the current one, ."),
     ],
 )

@@ -94,6 +94,7 @@ def test_json(objective, steering):
         "read_out_floor",
         "skill",
         "constants",
+        "notes",
         "rows",
     ]
     assert (table["target"], table["dimensions_compared"]) == ("JPN", ["PDI", "IDV", "MAS", "UAI", "LTO", "IVR"])

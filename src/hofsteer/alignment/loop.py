@@ -8,7 +8,8 @@ import numpy as np
 
 from hofsteer.alignment.objective import Evaluation, Objective
 from hofsteer.alignment.run import Record, RunFolder
-from hofsteer.alignment.space import FullSpace
+from hofsteer.alignment.space import Space
+from hofsteer.alignment.start import starting_population
 from hofsteer.errors import RunError
 from hofsteer.instruments.base import named_scores
 from hofsteer.search import Optimizer, State
@@ -20,7 +21,7 @@ def search(
     run: RunFolder,
     objective: Objective,
     optimizer: Optimizer[Any],
-    space: FullSpace,
+    space: Space,
     environment: dict[str, Any],
     watch: Watcher | None = None,
 ) -> State:
@@ -32,10 +33,10 @@ def search(
     Raises:
         RunError: every candidate of the first generation failed, so there is nothing to search from.
     """
-    config = run.config().search
+    settings, config = run.config().space, run.config().search
     state = run.restore(optimizer)
     if state is None:
-        start = space.noise(optimizer.population_size, run.config().space.start_scale, config.seed)
+        start = starting_population(space, settings, objective.respondent, optimizer.population_size, config.seed)
         state = optimizer.init(start, blocks=space.blocks)
     history = run.history()
     record = history[-1] if history else None

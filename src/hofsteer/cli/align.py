@@ -42,6 +42,17 @@ def align(
     tokens: Annotated[
         int | None, typer.Option(help="Virtual tokens of the soft prompt.", show_default=str(SPACE["tokens"].default))
     ] = None,
+    subspace: Annotated[
+        int | None, typer.Option(help="Search this many coordinates of each token.", show_default="all its numbers")
+    ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            "--start",
+            help="noise, vocabulary, text:SENTENCE, or run:FOLDER (a run or an adapter).",
+            show_default=SPACE["start"].default,
+        ),
+    ] = None,
     instrument: Annotated[
         str | None,
         typer.Option(help="A bundled instrument or a TOML file.", show_default=str(RUN["instrument"].default)),
@@ -75,6 +86,8 @@ def align(
         "search.budget": budget,
         "search.seed": seed,
         "space.tokens": tokens,
+        "space.coordinates": subspace,
+        "space.start": start_from,
     }
     settings = resolve(preset, config, flags, sets or [])
     check_settings(settings)
@@ -129,7 +142,7 @@ def _show(run: "Run", as_json: bool) -> None:
     if evaluation.target.estimated or evaluation.rows["nearest"].estimated:
         console.print(ESTIMATE_NOTE)
     floor = noise_floor_note(evaluation.noise_floor, evaluation.digits, evaluation.variation)
-    for text in (outcome(evaluation), floor, NOT_CONCLUDED):
+    for text in (outcome(evaluation), floor, NOT_CONCLUDED, *evaluation.notes):
         console.print(text, highlight=False)
     if (rough := read_out_floor_note(evaluation.read_out_floor, evaluation.digits)) is not None:
         console.print(rough, highlight=False)

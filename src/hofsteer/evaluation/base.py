@@ -45,6 +45,7 @@ class RunEvaluation:
     unit: str = "index points"  # of the scores
     variation: str = "by one scale step"  # how far people's answers are taken to vary in the noise floor
     policies: tuple[Constants, ...] = ()  # of constants; the first is the run's own
+    notes: tuple[str, ...] = ()  # what else must be said of the run, a paragraph each
 
     @property
     def skill(self) -> float:
@@ -76,6 +77,7 @@ class RunEvaluation:
             "read_out_floor": self.read_out_floor,
             "skill": self.skill,
             "constants": [constants.summary(self.dimensions) for constants in self.policies],
+            "notes": list(self.notes),
             "rows": {
                 key: {
                     "name": row.name,

@@ -56,6 +56,7 @@ def _limits(evaluation: RunEvaluation, model: str, instrument: Instrument) -> li
         NOT_CONCLUDED,
         noise_floor_note(evaluation.noise_floor, evaluation.digits, evaluation.variation),
         "Skill is 1 - loss / loss of the mean of the other countries.",
+        *evaluation.notes,
     ]
     if evaluation.policies and (weak := evaluation.policies[0].weak(evaluation.dimensions)):
         said.append(f"Warning: {weak_constants(weak)}.")

@@ -18,6 +18,7 @@ from hofsteer.respondent.render import Rendered
 
 if TYPE_CHECKING:
     from hofsteer.respondent.hf import HFRespondent
+    from hofsteer.respondent.vocabulary import Vocabulary
 
 SoftPrompts = NDArray[np.float32]  # (P, L, W)
 
@@ -93,6 +94,14 @@ class Respondent(ABC):
     def use_neutral(self, texts: tuple[Neutral, ...]) -> None:
         """Measure drift on these token ids from now on, such as those stored in a run."""
         raise NotImplementedError(f"{type(self).__name__} puts no tokens")
+
+    def vocabulary(self) -> "Vocabulary":
+        """Return the rows that stand for its tokens. Raises ModelError if it has no tokens."""
+        raise ModelError(f"{self.settings.id} has no vocabulary: a search of it has no start or directions from one")
+
+    def as_saved(self, soft_prompts: SoftPrompts) -> SoftPrompts:
+        """Return soft prompts with each number as the model takes it in its own dtype, still float32."""
+        return soft_prompts
 
     def measure_batch_size(self, administration: Administration, soft_tokens: int, most: int) -> int | None:
         """Time passes of more and more candidates, up to `most`; use and return the size that pays, if there is one."""

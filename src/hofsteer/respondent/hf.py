@@ -26,6 +26,7 @@ from hofsteer.respondent.generate import generated_responses
 from hofsteer.respondent.loading import load_model
 from hofsteer.respondent.passes import Passes
 from hofsteer.respondent.render import Read, Rendered, render
+from hofsteer.respondent.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -170,6 +171,17 @@ class HFRespondent(Respondent):
             )
         own = np.array(soft_prompts, order="C")  # a copy: torch takes neither read-only nor reversed arrays
         return torch.from_numpy(own).to(self.device, self.dtype)
+
+    def vocabulary(self) -> Vocabulary:
+        """Return the rows that stand for the model's tokens."""
+        size = self.model.get_input_embeddings().weight.shape[0]
+        return Vocabulary(lambda ids: self.embed(ids.to(self.device)), size, self.tokenizer, self.settings.id)
+
+    def as_saved(self, soft_prompts: SoftPrompts) -> SoftPrompts:
+        """Return soft prompts rounded to the dtype of the embeddings, as float32."""
+        if self.dtype == torch.float32:
+            return soft_prompts
+        return torch.from_numpy(soft_prompts).to(self.dtype).float().numpy()
 
     def measure_batch_size(self, administration: Administration, soft_tokens: int, most: int) -> int:
         """Double the candidates of a pass for as long as that saves a twentieth of the time for each.
