@@ -1,0 +1,214 @@
+"""What soft prompts for one target do, measured: the numbers behind gates and claims, one a search seed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from hofsteer.errors import ModelError
+from hofsteer.instruments import Administration, Instrument, load_instrument
+from hofsteer.instruments.base import Floats
+from hofsteer.respondent.base import Respondent, Responses, SoftPrompts
+from hofsteer.targets import Constants, Target, index_loss, map_distance, mean_country
+
+STYLE = "style12"  # the content-free items
+LEAST_PERSONA_MOVE = 3.0  # points; a persona that moves choices less than this is no yardstick
+
+
+@dataclass(frozen=True, eq=False)
+class Abilities:
+    """What is left of abilities that no survey asks for, without (1,) or with soft prompts (S,); None: not measured."""
+
+    kept: Mapping[str, Floats] = field(default_factory=dict)  # name -> share, the higher the better
+    kl: Floats | None = None  # (S,), nats a token on neutral prompts, from the model without a soft prompt
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked of soft prompts: where they should lead, in which forms, and beside whom."""
+
+    target: Target  # on the instrument that was fitted
+    fitted: tuple[Administration, ...]
+    held_out: tuple[Administration, ...]
+    constants: Mapping[str, Constants]  # policy -> values; the run's own first
+    countries: tuple[Target, ...]  # the rows among which the target should be near
+    elsewhere: Mapping[str, Target]  # other instrument -> the target's place there, from human data; the first decides
+    choices: str | None  # the instrument of choices, compared with a persona
+    persona: str  # system text
+    noise_floor: float  # points
+
+    @property
+    def instrument(self) -> Instrument:
+        """The instrument that was fitted."""
+        return self.fitted[0].instrument
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The numbers of S soft prompts, one from each search seed, on F held-out forms, and of K controls."""
+
+    losses: Mapping[str, tuple[Floats, Floats]]  # policy -> held-out losses (S, F) and the naive ones (F,), points
+    skill: Floats  # (S,), 1 - held-out loss / loss of the mean country
+    rank: int  # of the target among the countries nearest to the answers, from 1
+    gains: Mapping[str, Floats]  # other instrument -> G (S,): 1 - distance / naive distance
+    control_gains: Floats  # (K,), G towards this target of soft prompts for others, on the first other instrument
+    choice_share: Floats | None  # (S,), how far choices move along a persona's way; None: no yardstick
+    valid_mass: Floats  # (S, I), mean over held-out forms
+    order_agreement: Floats  # (S,), correlation of item means, straight and reversed
+    style_drift: Floats  # (S,), steps of a five-point scale on content-free items
+    variance_kept: Floats  # (S,), of the answers' variance on the fitted forms
+    lost: Mapping[str, Floats]  # ability -> share lost (S,)
+    kl: Floats | None  # (S,), nats a token
+    noise_floor: float  # points
+    unusable: Floats | None = None  # (S,), share of texts that are refusals or cannot be parsed; None: no texts
+    text_gap: Floats | None = None  # (S,), points between first tokens and texts beyond the read-out floor
+
+    @property
+    def n_seeds(self) -> int:
+        """S."""
+        return len(self.skill)
+
+    @property
+    def naive_losses(self) -> Floats:
+        """The naive losses (F,) under the run's own constants."""
+        return next(iter(self.losses.values()))[1]
+
+
+def collect(
+    respondent: Respondent,
+    soft_prompts: SoftPrompts,
+    question: Question,
+    controls: SoftPrompts | None = None,
+    abilities: Callable[[SoftPrompts | None], Abilities] | None = None,
+) -> Evidence:
+    """Ask everything that a verdict needs.
+
+    Args:
+        respondent: the frozen model.
+        soft_prompts: (S, L, W), one of each search seed.
+        question: where they should lead.
+        controls: (K, L, W), found for other targets with the same budget; None for none.
+        abilities: what measures other abilities, without (None) and with soft prompts.
+
+    Raises:
+        ModelError: answers cannot be used, with the reason.
+    """
+    instrument = question.instrument
+    naive = _answers(respondent, question.held_out)
+    steered = _answers(respondent, question.held_out, soft_prompts)
+    goal = question.target.vector(instrument.dimension_ids)
+    losses = {}
+    for policy, constants in question.constants.items():
+        scores, alone = (instrument.score(a.probabilities) + constants.values for a in (steered, naive))
+        losses[policy] = index_loss(scores, goal), index_loss(alone, goal)[0]
+    own = next(iter(question.constants.values()))
+    reached = (instrument.score(steered.probabilities) + own.values).mean(axis=1)  # (S, M)
+    mean_loss = float(index_loss(mean_country(instrument.dimension_ids, leaving_out=question.target), goal))
+    first = next(iter(losses.values()))[0]
+    gains = {name: gain(respondent, soft_prompts, place, name) for name, place in question.elsewhere.items()}
+    decides = next(iter(question.elsewhere.items()), None)
+    led = np.zeros(0)
+    if controls is not None and decides is not None:
+        led = gain(respondent, controls, decides[1], decides[0])
+    before, after = (abilities(None), abilities(soft_prompts)) if abilities else (Abilities(), Abilities())
+    return Evidence(
+        losses=losses,
+        skill=1 - first.mean(axis=1) / mean_loss,
+        rank=_rank(question, reached.mean(axis=0)),
+        gains=gains,
+        control_gains=led,
+        choice_share=_choice_share(respondent, soft_prompts, question),
+        valid_mass=steered.valid_mass.mean(axis=1),
+        order_agreement=_order_agreement(respondent, soft_prompts, question.fitted),
+        style_drift=_style_drift(respondent, soft_prompts),
+        variance_kept=_variance_kept(respondent, soft_prompts, question.fitted),
+        lost={name: before.kept[name] - kept for name, kept in after.kept.items()},
+        kl=after.kl,
+        noise_floor=question.noise_floor,
+    )
+
+
+def gain(respondent: Respondent, soft_prompts: SoftPrompts, place: Target, name: str) -> Floats:
+    """Return G (S,), 1 - distance / naive distance to a place on another instrument, in either order of options.
+
+    Distances are Euclidean, as on the map; 1 is there, 0 as far as without a soft prompt, below 0 farther.
+    """
+    instrument = load_instrument(name)
+    forms = [Administration(instrument, order=order) for order in ("listed", "reversed")]
+    goal = place.vector(instrument.dimension_ids)
+    after, before = (
+        map_distance(instrument.score(_answers(respondent, forms, prompts).probabilities).mean(axis=1), goal)
+        for prompts in (soft_prompts, None)
+    )
+    return np.asarray(1 - after / before[0])
+
+
+def _answers(
+    respondent: Respondent, forms: Sequence[Administration], soft_prompts: SoftPrompts | None = None
+) -> Responses:
+    responses = respondent.respond(forms, soft_prompts)
+    if reasons := [reason for reason in responses.failures if reason is not None]:
+        raise ModelError(f"no usable answers to {forms[0].instrument.id}: {reasons[0]}")
+    return responses
+
+
+def _rank(question: Question, reached: Floats) -> int:
+    """Return the place of the target, from 1, among the countries by their distance to the scores reached."""
+    dimensions = question.instrument.dimension_ids
+    own = question.target.code.partition("@")[0]
+    others = [c.vector(dimensions) for c in question.countries if c.code.partition("@")[0] != own]
+    compared = ~np.isnan(question.target.vector(dimensions))
+    rows = np.stack([question.target.vector(dimensions), *others])[:, compared]
+    distances = index_loss(rows, reached[compared])
+    return int(1 + (distances[1:] < distances[0]).sum())
+
+
+def _choice_share(respondent: Respondent, soft_prompts: SoftPrompts, question: Question) -> Floats | None:
+    """Return how far choices move (S,) along the way on which a persona of the target moves them: 1 is as far.
+
+    The way is the difference of the scores with and without the persona; what goes elsewhere does not count. None where
+    there is no instrument of choices, or the persona moves it by less than `LEAST_PERSONA_MOVE` points on average.
+    """
+    if question.choices is None:
+        return None
+    instrument = load_instrument(question.choices)
+    forms = [Administration(instrument, order=order) for order in ("listed", "reversed")]
+    named = [replace(form, system=question.persona) for form in forms]
+    before, persona, after = (
+        instrument.score(_answers(respondent, asked, prompts).probabilities).mean(axis=1)
+        for asked, prompts in ((forms, None), (named, None), (forms, soft_prompts))
+    )
+    way = persona[0] - before[0]
+    if np.abs(way).mean() < LEAST_PERSONA_MOVE:
+        return None
+    return np.asarray((after - before[0]) @ way / (way @ way))
+
+
+def _order_agreement(respondent: Respondent, soft_prompts: SoftPrompts, fitted: Sequence[Administration]) -> Floats:
+    """Return the correlation (S,) over items of the means, options straight and reversed, in the first fitted form."""
+    straight, turned = (replace(fitted[0], order=order) for order in ("listed", "reversed"))
+    means = fitted[0].instrument.item_means(_answers(respondent, [straight, turned], soft_prompts).probabilities)
+    return np.array([np.corrcoef(one)[0, 1] for one in means])
+
+
+def _style_drift(respondent: Respondent, soft_prompts: SoftPrompts) -> Floats:
+    """Return by how many steps of a five-point scale answers to content-free items move (S,), in either order."""
+    style = load_instrument(STYLE)
+    values = style.option_values
+    step = (np.nanmax(values, axis=1) - np.nanmin(values, axis=1)) / 4  # (I,)
+    forms = [Administration(style, order=order) for order in ("listed", "reversed")]
+    before, after = (style.item_means(_answers(respondent, forms, p).probabilities) for p in (None, soft_prompts))
+    return np.asarray((np.abs(after - before) / step).mean(axis=(1, 2)))
+
+
+def _variance_kept(respondent: Respondent, soft_prompts: SoftPrompts, fitted: Sequence[Administration]) -> Floats:
+    """Return the variance of answers (S,), mean over items and fitted forms, as a share of the naive one."""
+    instrument = fitted[0].instrument
+    values = np.nan_to_num(instrument.option_values)
+
+    def variance(prompts: SoftPrompts | None) -> Floats:
+        probabilities = _answers(respondent, fitted, prompts).probabilities
+        means = instrument.item_means(probabilities)
+        return np.asarray(((probabilities * values**2).sum(axis=-1) - means**2).mean(axis=(1, 2)))
+
+    return np.asarray(variance(soft_prompts) / variance(None)[0])

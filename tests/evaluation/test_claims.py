@@ -1,0 +1,133 @@
+"""From numbers to words, by rule."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hofsteer.evaluation.claims import judge
+from hofsteer.evaluation.evidence import Evidence
+from hofsteer.evaluation.plan import Margins
+
+MARGINS = Margins()
+CLAIMS = ("matches", "carries-over", "specific", "choices", "no-damage")
+
+
+def about(value, n=10, spread=0.01):
+    """One number a seed, close about a value."""
+    return value + spread * np.linspace(-1, 1, n)
+
+
+def evidence(n=10, **changes):
+    """Evidence on which every claim is supported."""
+    good = Evidence(
+        losses={"midpoint": (about(3.0, n)[:, None] + np.array([0.1, -0.1]), np.array([25.0, 25.0]))},
+        skill=about(0.8, n),
+        rank=1,
+        gains={"ivs10": about(0.6, n)},
+        control_gains=np.linspace(-0.5, 0.4, 39),
+        choice_share=about(0.9, n),
+        valid_mass=np.full((n, 24), 0.99),
+        order_agreement=about(0.95, n),
+        style_drift=about(0.05, n),
+        variance_kept=about(0.9, n),
+        lost={"facts": about(0.005, n, 0.001)},
+        kl=about(0.02, n, 0.001),
+        noise_floor=10.6,
+    )
+    return replace(good, **changes)
+
+
+def words(found):
+    verdict = judge(found, MARGINS)
+    return {name: verdict.word(name) for name in CLAIMS}
+
+
+def test_good_evidence_supports_everything():
+    assert set(words(evidence()).values()) == {"supported"}
+    assert judge(evidence(), MARGINS).closed == ()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 9])
+def test_fewer_than_ten_seeds_give_no_verdict_however_good(n):
+    verdict = judge(evidence(n), MARGINS)
+    assert not verdict.given
+    assert all(verdict.word(name) is None for name in CLAIMS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "gate"),
+    [
+        ({"valid_mass": np.full((10, 24), 0.85)}, "valid-mass"),
+        ({"valid_mass": np.where(np.arange(24) == 7, 0.70, 0.99) * np.ones((10, 1))}, "valid-mass"),
+        ({"order_agreement": about(0.6)}, "order"),
+        ({"style_drift": about(0.5)}, "style-drift"),
+        ({"losses": {"midpoint": (np.full((10, 2), 1.0), np.array([8.0, 8.0]))}}, "nothing-to-move"),
+        (
+            {"losses": {"midpoint": (np.full((10, 2), 1.0), np.array([12.0, 12.0]))}, "noise_floor": 14.0},
+            "nothing-to-move",
+        ),
+        ({"unusable": about(0.2)}, "refusals"),
+        ({"text_gap": about(14.0)}, "text"),
+    ],
+)
+def test_nothing_stands_behind_a_closed_gate(changes, gate):
+    verdict = judge(evidence(**changes), MARGINS)
+    assert [closed.name for closed in verdict.closed] == [gate]
+    assert {verdict.word(name) for name in CLAIMS} == {"refuted"}
+    assert all(claim.because == f"the gate {gate} is closed" for claim in verdict.claims)
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [
+        ({"losses": {"midpoint": (about(14.0)[:, None] * np.ones(2), np.array([25.0, 25.0]))}}, "matches"),
+        ({"losses": {"midpoint": (about(7.0)[:, None] * np.ones(2), np.array([12.0, 12.0]))}}, "matches"),  # over half
+        ({"skill": about(-0.1)}, "matches"),
+        ({"rank": 4}, "matches"),
+        ({"gains": {"ivs10": about(0.6), "globe": about(0.05)}}, "carries-over"),
+        ({"control_gains": np.linspace(0.2, 1.0, 39)}, "specific"),
+        ({"choice_share": about(0.2)}, "choices"),
+        ({"lost": {"facts": about(0.0), "refusals": about(0.1)}}, "no-damage"),
+        ({"kl": about(0.2)}, "no-damage"),
+        ({"variance_kept": about(0.3)}, "no-damage"),
+    ],
+)
+def test_a_claim_that_fails_takes_the_later_ones_with_it(changes, first):
+    found = words(evidence(**changes))
+    place = CLAIMS.index(first)
+    assert [found[name] for name in CLAIMS] == ["supported"] * place + ["refuted"] * (5 - place)
+
+
+def test_under_every_policy_of_constants():
+    """A match under one constant alone is no match."""
+    good = evidence().losses["midpoint"]
+    bad = (good[0] + 20, good[1])
+    assert words(evidence(losses={"fitted": good, "midpoint": bad}))["matches"] == "refuted"
+
+
+def test_between_the_bounds_it_is_undecided_and_says_how_many_seeds_it_takes():
+    verdict = judge(evidence(gains={"ivs10": about(0.16, spread=0.3)}), MARGINS)
+    claim = verdict.claims[1]
+    assert (claim.alone, claim.word) == ("undecided", "undecided")
+    assert 10 < claim.seeds_needed < 100
+    assert verdict.claims[2].word == "undecided"  # it needs the one before
+    assert "needs the claim carries-over" in verdict.claims[2].because
+
+
+def test_what_was_not_measured_is_undecided_and_never_supported():
+    found = words(evidence(kl=None))
+    assert found["no-damage"] == "undecided"
+    assert words(evidence(choice_share=None))["choices"] == "undecided"
+    assert words(evidence(gains={}, control_gains=np.zeros(0)))["carries-over"] == "undecided"
+
+
+def test_too_few_controls_decide_nothing():
+    assert words(evidence(control_gains=np.linspace(-0.5, 0.4, 38)))["specific"] == "undecided"
+
+
+def test_few_exceeding_controls_are_undecided_many_refute():
+    some = np.where(np.arange(39) < 3, 0.9, 0.0)
+    assert words(evidence(control_gains=some))["specific"] == "undecided"
+    assert words(evidence(control_gains=np.where(np.arange(39) < 1, 0.9, 0.0)))["specific"] == "supported"  # p = 2 / 40
+    assert words(evidence(control_gains=np.where(np.arange(39) < 10, 0.9, 0.0)))["specific"] == "refuted"
