@@ -107,7 +107,8 @@ def test_under_every_policy_of_constants():
 
 
 def test_between_the_bounds_it_is_undecided_and_says_how_many_seeds_it_takes():
-    verdict = judge(evidence(gains={"ivs10": about(0.16, spread=0.3)}), MARGINS)
+    few = np.linspace(-0.5, 0.1, 39)
+    verdict = judge(evidence(gains={"ivs10": about(0.16, spread=0.3)}, control_gains=few), MARGINS)
     claim = verdict.claims[1]
     assert (claim.alone, claim.word) == ("undecided", "undecided")
     assert 10 < claim.seeds_needed < 100
