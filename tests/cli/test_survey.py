@@ -92,6 +92,31 @@ def test_several_personas_and_their_differences(hofsteer, tiny_folder):
     assert hofsteer(*twice).json()["differences"] is None
 
 
+def test_sample(hofsteer, tiny_folder):
+    arguments = ("survey", "--model", tiny_folder, "--as", "JPN", "--sample", "grid-24")
+    table = hofsteer(*arguments, "--json").json()
+    assert list(table) == [*KEYS, "sample"]
+    assert len(table["sample"]["cells"]) == 24
+    assert table["administrations"][0]["system"] == "You live in Japan."
+    scores = np.array([list(cell["scores"].values()) for cell in table["sample"]["cells"]])
+    assert list(table["scores"].values()) == pytest.approx(scores.mean(axis=0))
+    assert list(table["sample"]["spread"]["scores"].values()) == pytest.approx(scores.std(axis=0))
+    said = " ".join(hofsteer(*arguments).out.split())
+    assert (
+        "sample grid-24: 24 cells, 24.0 in effect; above are the means. Standard deviation between cells: PDI " in said
+    )
+
+
+def test_sample_file_to_start_from(hofsteer, refused, tmp_path):
+    printed = hofsteer("sample")
+    assert printed.code == 0
+    (tmp_path / "mine.toml").write_text(printed.out, encoding="utf-8")
+    assert hofsteer("sample", tmp_path / "mine.toml").out == printed.out
+    table = hofsteer("sample", "--json").json()
+    assert (table["schema"], table["id"], len(table["cells"])) == (1, "grid-24", 24)
+    assert refused("sample", "grid24").startswith("want a TOML file or a bundled sample (grid-24), got 'grid24'")
+
+
 def answers(tiny, vsm13, soft_prompt=None, **form):
     """What the library says, to hold the command line against."""
     return tiny.respond([Administration(vsm13, **form)], soft_prompt).probabilities[0, 0]
@@ -219,6 +244,7 @@ def test_model_folder_with_a_name_like_markup(hofsteer, tiny_folder, tmp_path):
         (("--as", "JPN", "--as", "USA", "--target", "IND"), "under several --as each is compared with its own row"),
         (("--constants", "anchor:JPN"), "anchor: wants two or more countries, each once, as in anchor:USA,JPN; got"),
         (("--instrument", "ivs10", "--constants", "fitted"), "ivs10 has its own zero: want constants none, got"),
+        (("--sample", "grid24"), "want a TOML file or a bundled sample (grid-24), got 'grid24'; did you mean"),
         (("--instrument", "vsm14"), "unknown instrument 'vsm14'; did you mean 'vsm13'? (there are "),
         (("--instrument", "broken.toml"), "broken.toml is not a TOML file: "),
         (

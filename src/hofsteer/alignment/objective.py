@@ -8,7 +8,7 @@ import numpy as np
 from hofsteer.config import EXPECTED, PLAIN, ObjectiveSettings, ReadOut
 from hofsteer.instruments import Administration, Instrument
 from hofsteer.instruments.base import Floats
-from hofsteer.respondent.base import NOT_NUMBERS, Respondent, SoftPrompts
+from hofsteer.respondent.base import NOT_NUMBERS, Respondent, Responses, SoftPrompts
 from hofsteer.targets import Constants, Target, index_loss
 
 PASSES_OF_A_GRADIENT_STEP = 3  # forward, and backward at about the price of two forward passes
@@ -80,9 +80,12 @@ class Objective:
     def evaluate(self, soft_prompts: SoftPrompts | None = None) -> Evaluation:
         """Administer to every candidate (P, L, W), or once without a soft prompt. A failure is +inf with its reason."""
         responses = self.respondent.respond(self.administrations, soft_prompts, self.read_out)
+        return self.judge(responses, self._drift(soft_prompts))
+
+    def judge(self, responses: Responses, drift: Floats | None = None) -> Evaluation:
+        """Return what responses to the administrations come to, with the drift (P,) where it counts."""
         probabilities = responses.probabilities  # (P, A, I, K)
         scores = self.instrument.score(probabilities) + self.constants.values  # (P, A, M)
-        drift = self._drift(soft_prompts)
         reasons = responses.failures
         if drift is not None:
             named = zip(reasons, np.isfinite(drift), strict=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hofsteer import __version__
-from hofsteer.cli import align, bench, instruments, models, score, survey, targets
+from hofsteer.cli import align, bench, instruments, models, sample, score, survey, targets
 from hofsteer.cli.output import messages
 from hofsteer.errors import HofsteerError
 
@@ -26,6 +26,7 @@ app.add_typer(instruments.app, name="instruments")
 app.add_typer(targets.app, name="targets")
 app.command()(models.models)
 app.command()(bench.bench)
+app.command()(sample.sample)
 
 
 def _version(value: bool) -> None:

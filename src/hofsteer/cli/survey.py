@@ -33,6 +33,10 @@ def survey(
         typer.Option("--as", help="Ask under the persona of this country; of several, their differences too."),
     ] = None,
     system: Annotated[str | None, typer.Option(help="Ask under this system text.")] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option(help="Ask as every cell of a sample: grid-24, or a TOML file (see `hofsteer sample`)."),
+    ] = None,
     prompt: Annotated[Path | None, typer.Option(help="Ask with this soft prompt: a run or a PEFT adapter.")] = None,
     target: Annotated[
         str | None, typer.Option(help="Print the distance to this country's scores; by default that of --as.")
@@ -65,8 +69,10 @@ def survey(
     from hofsteer.baselines import persona_text
     from hofsteer.config import check_model, check_read_out, template_arguments
     from hofsteer.evaluation.constants import constants_of, every_policy
+    from hofsteer.evaluation.sample import survey_sample
     from hofsteer.evaluation.survey import survey as administer
     from hofsteer.instruments import Administration, load_instrument
+    from hofsteer.instruments.sample import load_sample
     from hofsteer.report import weak_constants
     from hofsteer.respondent import SoftPrompt
     from hofsteer.targets import constants_for, load_target, policy_for, target_for
@@ -78,6 +84,7 @@ def survey(
     if target is not None and len(as_country or ()) > 1:
         raise ConfigError("under several --as each is compared with its own row; leave out --target")
     questions = load_instrument(instrument)
+    cells = load_sample(sample) if sample is not None else None
     texts: list[str | None] = [system]
     goals = [target_for(target, questions) if target is not None else None]
     if as_country:
@@ -100,18 +107,20 @@ def survey(
         own = constants_of(policy, respondent, objective.administrations, reading, watch)
         objective = replace(objective, constants=own)
         policies = every_policy(objective, watch) if own.tie is not None else (own,)
-    found = [
-        administer(replace(asked, target=goal), adapter, policies)
+    conditions = [
+        replace(objective if text is None else objective.with_system(text), target=goal)
         for text, goal in zip(texts, goals, strict=True)
-        for asked in [objective if text is None else objective.with_system(text)]
     ]
+    samples = [] if cells is None else [survey_sample(one, cells, adapter, policies) for one in conditions]
+    found = [one.survey for one in samples] or [administer(one, adapter, policies) for one in conditions]
     if weak := own.weak(questions.dimension_ids):
         warn(weak_constants(weak))
     warn_of_low_mass(min(result.valid_mass for result in found))
     if as_json:
-        print_json(found[0].to_json() if len(found) == 1 else surveys_json(found))
+        tables = [one.to_json() for one in samples or found]
+        print_json(tables[0] if len(tables) == 1 else surveys_json(found, tables))
     else:
-        show_surveys(found, model, prompt)
+        show_surveys(found, model, prompt, samples)
 
 
 def _own_row(country: str, instrument: "Instrument") -> "Target | None":

@@ -11,18 +11,19 @@ from rich.table import Table
 from hofsteer.cli.output import SCORES_MOVE, results
 
 if TYPE_CHECKING:
+    from hofsteer.evaluation.sample import SampleSurvey
     from hofsteer.evaluation.survey import Survey
 
 
-def surveys_json(surveys: Sequence["Survey"]) -> dict[str, Any]:
-    """Return several surveys as JSON values, with the loss of their differences."""
+def surveys_json(surveys: Sequence["Survey"], tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the tables of several surveys as one, with the loss of their differences."""
     from hofsteer.evaluation.survey import differences
     from hofsteer.instruments import named_scores
 
     apart = differences(surveys)
     return {
         "schema": 1,
-        "conditions": [survey.to_json() for survey in surveys],
+        "conditions": list(tables),
         "differences": None
         if apart is None
         else {
@@ -32,14 +33,18 @@ def surveys_json(surveys: Sequence["Survey"]) -> dict[str, Any]:
     }
 
 
-def show_surveys(surveys: Sequence["Survey"], model: str, prompt: Path | None) -> None:
-    """Print each survey, and what holds for all."""
+def show_surveys(
+    surveys: Sequence["Survey"], model: str, prompt: Path | None, samples: Sequence["SampleSurvey"] = ()
+) -> None:
+    """Print each survey, with the spread where it is of a sample, and what holds for all."""
     from hofsteer.evaluation.survey import differences
     from hofsteer.report import MINI_STATEMENT, constants_note, points
 
     console = results()
-    for survey in surveys:
+    for number, survey in enumerate(surveys):
         _show(console, survey, model, prompt)
+        if samples:
+            _show_spread(console, samples[number])
     objective = surveys[0].objective
     instrument = objective.instrument
     if (apart := differences(surveys)) is not None and not np.isnan(apart).all():
@@ -101,6 +106,20 @@ def _show(console: Console, result: "Survey", model: str, prompt: Path | None) -
     if reading.kind in ("sampled", "generated"):
         refused, unparsable = result.evaluation.refused.mean(), result.evaluation.unparsable.mean()
         console.print(f"of the draws, {refused:.1%} are refusals and {unparsable:.1%} cannot be used", highlight=False)
+
+
+def _show_spread(console: Console, found: "SampleSurvey") -> None:
+    from hofsteer.report import points
+
+    sample, instrument = found.sample, found.survey.objective.instrument
+    scores = zip(instrument.dimension_ids, found.score_spread, strict=True)
+    console.print(
+        f"sample {sample.id}: {len(sample.cells)} cells, {sample.effective_cells:.1f} in effect; above are the means. "
+        f"Standard deviation between cells: {', '.join(f'{d} {points(v, instrument.digits)}' for d, v in scores)}; of "
+        f"items {found.item_spread.mean():.2f} (at most {found.item_spread.max():.2f}). Of single answers over the "
+        f"whole sample: {found.answer_spread.mean():.2f}.",
+        highlight=False,
+    )
 
 
 def _asked(result: "Survey", model: str, prompt: Path | None) -> str:
