@@ -24,6 +24,7 @@ from hofsteer.world import Mode, WorldRespondent, load_census, make_world
 
 PERSONA = "You live in Japan."
 QUICK = {"search.budget": 120, "search.population_size": 8, "space.tokens": 2}
+TIMED = ("timing.jsonl", "convergence.svg", "report.html")  # what has seconds in it
 SAME_BYTES = ("history.jsonl", "soft_prompt/adapter_model.safetensors", "soft_prompt/adapter_config.json")
 
 
@@ -105,8 +106,8 @@ def test_search_finds_less_loss_than_the_model_started_with(straight):
 def test_json_of_a_run(straight):
     result = straight.to_json()
     assert list(result) == [
-        "schema", "run", "target", "evaluations", "seconds", "loss", "skill", "scores", "valid_mass", "nearest",
-        "noise_floor", "read_out_floor", "constants", "losses",
+        "schema", "run", "target", "evaluations", "seconds", "stopped_by", "curve", "loss", "skill", "scores",
+        "valid_mass", "nearest", "noise_floor", "read_out_floor", "constants", "losses",
     ]  # fmt: skip
     assert (result["schema"], result["target"], result["run"]) == (1, "JPN", str(straight.path))
     assert list(result["loss"]) == ["naive", "persona", "flat", "mean_country", "aligned"]
@@ -143,7 +144,8 @@ def test_final_numbers_are_those_of_the_adapter_on_disk(straight, respondent, vs
     answers = respondent.respond([Administration(vsm13)], prompt.values[None]).probabilities[0, 0]
     scores = vsm13.score(answers) + 50
     saved = json.loads((straight.path / "evaluation.json").read_text(encoding="utf-8"))
-    assert saved == {"schema": 1, **straight.evaluation.to_json()}
+    spent = {"stopped_by": "evaluations", "evaluations": 120, "passes": 480}
+    assert saved == {"schema": 1, **spent, **straight.evaluation.to_json()}
     aligned = saved["rows"]["aligned"]
     assert list(aligned["scores"].values()) == scores.tolist()
     loss = np.abs(scores - load_target("JPN").vector(vsm13.dimension_ids))
@@ -156,6 +158,33 @@ def test_final_numbers_are_read_from_disk_and_not_remembered(respondent, tmp_pat
     monkeypatch.setattr(SoftPrompt, "save", lambda self, folder: save(SoftPrompt(self.values * 0), folder))
     loss = align(respondent, "JPN", out=tmp_path / "run", settings=QUICK).to_json()["loss"]
     assert loss["aligned"] == loss["naive"]
+
+
+def test_anytime_curve(straight):
+    curve, history = straight.to_json()["curve"], straight.folder.history()
+    assert (curve["evaluations"][0], curve["evaluations"][-1], curve["passes"][-1]) == (8, 120, 480)
+    assert curve["seconds"][-1] == pytest.approx(straight.seconds, abs=1e-3)
+    reached = {record.evaluations: record.best for record in history}
+    assert curve["loss"] == [reached[evaluations] for evaluations in curve["evaluations"]]
+    assert curve["loss"] == sorted(curve["loss"], reverse=True)
+    for record in history:  # the loss at any number of evaluations can be read from it
+        at = np.searchsorted(curve["evaluations"], record.evaluations, side="right") - 1
+        assert curve["loss"][at] == record.best
+
+
+def test_a_rule_that_ends_a_search_is_recorded(respondent, tmp_path):
+    settings = {**QUICK, "search.budget": 4000, "stop.loss": 12.0}
+    run = align(respondent, "JPN", out=tmp_path / "run", settings=settings)
+    assert (run.stopped_by, run.to_json()["stopped_by"]) == ("loss", "loss")
+    assert run.evaluations < 4000
+    saved = run.folder.read_json("evaluation.json")
+    assert (saved["stopped_by"], saved["evaluations"], saved["passes"]) == (
+        "loss",
+        run.evaluations,
+        4 * run.evaluations,
+    )
+    again = resume(run.path, respondent, watch=pytest.fail)
+    assert (again.stopped_by, again.evaluations) == ("loss", run.evaluations)
 
 
 def test_final_loss_is_the_best_of_the_search(straight):
@@ -482,9 +511,9 @@ def test_interrupted_run_ends_with_the_same_bytes(seed, straight, respondent, tm
         assert RunFolder.open(path).committed_generation() == stop
     run = resume(path, respondent)
     here, there = contents(path), contents(straight.path)
-    assert without(here, "timing.jsonl", "state.json") == without(there, "timing.jsonl", "state.json")
+    assert without(here, *TIMED, "state.json") == without(there, *TIMED, "state.json")
     assert json.loads(here["state.json"]) == json.loads(there["state.json"])
-    assert without(run.to_json(), "run", "seconds") == without(straight.to_json(), "run", "seconds")
+    assert without(run.to_json(), "run", "seconds", "curve") == without(straight.to_json(), "run", "seconds", "curve")
 
 
 def test_interrupt_before_the_first_commit_can_be_resumed(straight, respondent, tmp_path):
@@ -524,7 +553,7 @@ def test_full_disk_while_the_result_is_written(straight, respondent, tmp_path, m
         f"cannot write to {path}: No space left on device; the run stands at generation 15, free some space and resume"
     )
     resume(path, respondent)
-    for name in (*SAME_BYTES, "evaluation.json", "report.html"):
+    for name in (*SAME_BYTES, "evaluation.json"):
         assert (path / name).read_bytes() == (straight.path / name).read_bytes()
 
 
@@ -623,7 +652,7 @@ def test_fitted_constants_are_fixed_before_the_search_and_kept(policy, world_res
         align(world_respondent, "JPN", out=tmp_path / "stopped", settings=settings, watch=stop_after(1))
     resume(tmp_path / "stopped", world_respondent)
     here, there = contents(tmp_path / "stopped"), contents(straight.path)
-    assert without(here, "timing.jsonl", "state.json") == without(there, "timing.jsonl", "state.json")
+    assert without(here, *TIMED, "state.json") == without(there, *TIMED, "state.json")
 
 
 def test_resume_asks_some_personas_again(world_respondent, tmp_path):

@@ -106,6 +106,16 @@ class ObjectiveSettings(_Settings):
     drift_penalty: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0  # points for each nat a token of drift
 
 
+class StopSettings(_Settings):
+    """What ends a search before its budget is spent; None and false end nothing. Looked at after each generation."""
+
+    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # that the generations took
+    loss: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None  # index points, or lower
+    noise_floor: bool = False  # at the target's noise floor, or lower
+    stagnation: Annotated[int, Field(ge=1)] | None = None  # evaluations without a gain of more than `improvement`
+    improvement: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1  # points of what is minimised
+
+
 PLAIN = ObjectiveSettings()
 
 
@@ -173,6 +183,7 @@ class RunConfig(_Settings):
     model: ModelSettings = ModelSettings()
     space: SpaceSettings = SpaceSettings()
     objective: ObjectiveSettings = PLAIN
+    stop: StopSettings = StopSettings()
     search: Annotated[SearchSettings, Field(discriminator="name")] = DESettings()
     read_out: ReadOut = EXPECTED
 

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from hofsteer import __version__
+from hofsteer.alignment.curve import Curve
 from hofsteer.alignment.loop import Watcher, search
 from hofsteer.alignment.objective import Objective, forms
 from hofsteer.alignment.run import RunFolder, free_folder, named_write_errors, refuse_used, rendered_hash
 from hofsteer.alignment.space import Space, make_space
 from hofsteer.alignment.start import start_identity, start_note
+from hofsteer.alignment.stop import Rule
 from hofsteer.baselines import persona_text
 from hofsteer.config import RunConfig, SearchSettings, resolve
 from hofsteer.errors import ConfigError, RunError, TargetError, did_you_mean
@@ -59,6 +61,7 @@ class Run:
     evaluation: RunEvaluation
     evaluations: int
     seconds: float  # of the search
+    stopped_by: Rule  # what ended it
 
     @property
     def path(self) -> Path:
@@ -70,6 +73,11 @@ class Run:
         """The adapter, read from disk."""
         return SoftPrompt.load(self.path)
 
+    @property
+    def curve(self) -> Curve:
+        """The loss that the search had reached, against what it had cost by then."""
+        return Curve.of(self.folder.history(), self.folder.durations())
+
     def to_json(self) -> dict[str, Any]:
         """Return the result as `hofsteer align --json` prints it."""
         evaluation = self.evaluation.to_json()
@@ -80,6 +88,8 @@ class Run:
             "target": evaluation["target"],
             "evaluations": self.evaluations,
             "seconds": self.seconds,
+            "stopped_by": self.stopped_by,
+            "curve": self.curve.to_json(),
             "loss": {key: rows[key]["loss"] for key in ("naive", "persona", "flat", "mean_country", "aligned")},
             "skill": evaluation["skill"],
             "scores": rows["aligned"]["scores"],
@@ -263,7 +273,7 @@ def _finish(
 ) -> Run:
     respondent, target = objective.respondent, objective.target
     assert target is not None
-    state = search(run, objective, optimizer, space, environment(respondent), watch)
+    state, rule = search(run, objective, optimizer, space, environment(respondent), watch)
     adapter = run.path / "soft_prompt"
     model_name = _public_name(config.model.id)
     with named_write_errors(run.path, state.generation):
@@ -274,13 +284,14 @@ def _finish(
     evaluation = evaluate_run(objective.afresh(), SoftPrompt.load(adapter), policies)
     note = start_note(run.read_json("provenance.json").get("start", {"kind": "noise"}))
     evaluation = replace(evaluation, notes=(note,) if note else ())
-    result = Run(run, config, evaluation, state.evaluations, run.seconds())
+    result = Run(run, config, evaluation, state.evaluations, run.seconds(), rule)
     with named_write_errors(run.path, state.generation):
         replace_text(adapter / "README.md", adapter_card(evaluation, model_name, objective.instrument))
-        figure = convergence_figure(run.history(), evaluation)
+        figure = convergence_figure(run.history(), run.durations(), evaluation)
         replace_text(run.path / "convergence.svg", figure)
         replace_text(run.path / "report.html", run_report(figure, evaluation, model_name, objective.instrument))
-        replace_json(run.path / "evaluation.json", {"schema": 1, **evaluation.to_json()})
+        spent = {"stopped_by": rule, "evaluations": state.evaluations, "passes": objective.passes(state.evaluations)}
+        replace_json(run.path / "evaluation.json", {"schema": 1, **spent, **evaluation.to_json()})
     return result
 
 

@@ -37,19 +37,27 @@ class Fragile(ScriptedRespondent):
 
 
 @pytest.fixture
-def begin(vsm13, tmp_path):
+def ended():
+    """Which rule ended the search of each run."""
+    return {}
+
+
+@pytest.fixture
+def begin(vsm13, tmp_path, ended):
     """Start a search with a budget; further calls go on with it."""
 
-    def begin(respondent, budget, watch=None, name="run", seed=0):
+    def begin(respondent, budget, watch=None, name="run", seed=0, stop=None):
         path = tmp_path / name
         if not path.exists():
             table = {"budget": budget, "population_size": P, "seed": seed}
-            RunFolder.create(path, RunConfig(target="JPN", search=table), {}, {"administrations": []})
+            settings = RunConfig(target="JPN", search=table, stop=stop or {})
+            RunFolder.create(path, settings, {}, {"administrations": []})
         run = RunFolder.open(path)
         constants = load_constants("midpoint", vsm13.dimension_ids)
         objective = Objective(respondent, forms(vsm13, (0,), ("listed",)), constants, load_target("JPN"))
         space = FullSpace(tokens=1, width=respondent.width, spread=respondent.spread)
-        return run, search(run, objective, make_search(run.config().search), space, {"threads": 1}, watch)
+        state, ended[name] = search(run, objective, make_search(run.config().search), space, {"threads": 1}, watch)
+        return run, state
 
     return begin
 
@@ -67,6 +75,60 @@ def test_budget_counts_evaluations_and_is_never_passed(budget, generations, begi
     assert counted == [P] * generations
     assert sum(counted) <= budget < sum(counted) + P
     assert state.generation == run.committed_generation() == generations
+
+
+def test_a_budget_ends_a_search(begin, ended, neutral_answers):
+    begin(ScriptedRespondent(neutral_answers), 20)
+    assert ended == {"run": "evaluations"}
+
+
+def test_a_loss_ends_a_search_with_the_first_generation_that_reaches_it(begin, ended, neutral_answers):
+    whole, _ = begin(ScriptedRespondent(neutral_answers), 400, name="whole")
+    goal = whole.history()[40].best
+    first = next(record for record in whole.history() if record.best <= goal)
+    run, state = begin(ScriptedRespondent(neutral_answers), 400, stop={"loss": goal})
+    assert ended["run"] == "loss"
+    assert run.history() == whole.history()[: first.generation]
+    _, again = begin(Fragile(neutral_answers, broken=[0, 1, 2, 3]), 400, watch=pytest.fail)  # evaluates nothing
+    assert (ended["run"], again.generation) == ("loss", state.generation)
+
+
+def test_the_noise_floor_ends_a_search(begin, ended, neutral_answers, monkeypatch):
+    whole, _ = begin(ScriptedRespondent(neutral_answers), 100, name="whole")
+    floor = whole.history()[10].best
+    monkeypatch.setattr(Objective, "noise_floor", floor)
+    run, _ = begin(ScriptedRespondent(neutral_answers), 100, stop={"noise_floor": True})
+    assert ended["run"] == "noise-floor"
+    assert run.history()[-1].best == floor < run.history()[-2].best
+
+
+def test_stagnation_ends_a_search(begin, ended, neutral_answers):
+    run, _ = begin(ScriptedRespondent(neutral_answers), 1000, stop={"stagnation": 40, "improvement": 0.5})
+    assert ended["run"] == "stagnation"
+    history = run.history()
+    assert history[-11].objective - history[-1].objective <= 0.5
+    for place in range(11, len(history)):  # and it was the first time
+        assert history[place - 11].objective - history[place - 1].objective > 0.5
+
+
+def test_seconds_count_those_before_an_interrupt(begin, ended, neutral_answers, monkeypatch):
+    class Stopped(BaseException):
+        pass
+
+    now = iter(np.arange(0.0, 10_000.0, 0.75))
+    monkeypatch.setattr("hofsteer.alignment.loop.time.monotonic", lambda: next(now))
+
+    def watch(record):
+        if record.generation == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        begin(ScriptedRespondent(neutral_answers), 400, watch=watch, stop={"seconds": 3.0})
+    run, state = begin(ScriptedRespondent(neutral_answers), 400)
+    assert (ended["run"], state.generation, run.seconds()) == ("seconds", 4, 3.0)
+    assert run.durations() == [0.75] * 4
+    begin(ScriptedRespondent(neutral_answers), 400, watch=pytest.fail)
+    assert ended["run"] == "seconds"
 
 
 def test_a_finished_search_evaluates_nothing(begin, neutral_answers):

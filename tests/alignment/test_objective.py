@@ -242,3 +242,11 @@ def test_passes_are_counted_in_one_place(vsm13, neutral_answers):
     objective = make(vsm13, ScriptedRespondent(neutral_answers), wordings=(0, 1), orders=("listed", "reversed"))
     assert objective.passes(100) == 400
     assert replace(objective, settings=ObjectiveSettings(drift_penalty=1.0)).passes(100) == 500
+
+
+def test_noise_floor_is_that_of_the_target_s_dimensions(vsm13, neutral_answers):
+    respondent = ScriptedRespondent(neutral_answers)
+    assert make(vsm13, respondent).noise_floor == vsm13.noise_floor(50)
+    longer = np.array([False, False, False, False, True, True])  # LTO and IVR
+    assert make(vsm13, respondent, target="SAU@hofstede-2015").noise_floor == vsm13.noise_floor(50, compared=longer)
+    assert np.isnan(make(vsm13, respondent, target=None).noise_floor)

@@ -36,6 +36,16 @@ def history():
     best = [25.0, 25.0, 12.0, 8.0, 4.0]
     mean = [40.0, None, 30.0, 20.0, 10.0]
     return [
-        Record(i + 1, 20 * (i + 1), b, m, {"PDI": 50.0}, 0.9, 20 if m is None else 0, ("why",) if m is None else ())
+        Record(
+            generation=i + 1,
+            evaluations=20 * (i + 1),
+            best=b,
+            mean=m,
+            scores={"PDI": 50.0},
+            valid_mass=0.9,
+            failed=20 if m is None else 0,
+            reasons=("why",) if m is None else (),
+            passes=80 * (i + 1),
+        )
         for i, (b, m) in enumerate(zip(best, mean, strict=True))
     ]

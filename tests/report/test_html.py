@@ -41,7 +41,7 @@ class Page(HTMLParser):
 def report(history, evaluate, vsm13):
     def report(model="some/Model-8B", target="JPN"):
         evaluation = evaluate(target)
-        return run_report(convergence_figure(history, evaluation), evaluation, model, vsm13)
+        return run_report(convergence_figure(history, [1.0] * len(history), evaluation), evaluation, model, vsm13)
 
     return report
 

@@ -10,6 +10,7 @@ from hofsteer.alignment.objective import Evaluation, Objective
 from hofsteer.alignment.run import Record, RunFolder
 from hofsteer.alignment.space import Space
 from hofsteer.alignment.start import starting_population
+from hofsteer.alignment.stop import Rule, stopped_by
 from hofsteer.errors import RunError
 from hofsteer.instruments.base import named_scores
 from hofsteer.search import Optimizer, State
@@ -24,34 +25,38 @@ def search(
     space: Space,
     environment: dict[str, Any],
     watch: Watcher | None = None,
-) -> State:
-    """Go on from the run's last committed generation until its budget is spent; return the last state.
+) -> tuple[State, Rule]:
+    """Go on from the run's last committed generation until a rule ends the search; return the last state and the rule.
 
     `watch` is called after every generation. The budget counts evaluations; a generation that would pass it is not
-    begun.
+    begun. The other rules are those of `stop.py`.
 
     Raises:
         RunError: every candidate of the first generation failed, so there is nothing to search from.
     """
-    settings, config = run.config().space, run.config().search
+    config = run.config()
     state = run.restore(optimizer)
     if state is None:
-        start = starting_population(space, settings, objective.respondent, optimizer.population_size, config.seed)
+        size, seed = optimizer.population_size, config.search.seed
+        start = starting_population(space, config.space, objective.respondent, size, seed)
         state = optimizer.init(start, blocks=space.blocks)
-    history = run.history()
-    record = history[-1] if history else None
+    history, durations, noise_floor = run.history(), run.durations(), objective.noise_floor
     while True:
+        if (rule := stopped_by(config.stop, history, sum(durations), noise_floor)) is not None:
+            return state, rule
         began = time.monotonic()
         candidates = optimizer.ask(state)
-        if state.evaluations + len(candidates) > config.budget:
-            return state
+        if state.evaluations + len(candidates) > config.search.budget:
+            return state, "evaluations"
         evaluation = objective.evaluate(space.decode(candidates))
         best_before = state.best_loss
         state = optimizer.tell(state, candidates, evaluation.objectives)
-        record = _record(state, evaluation, best_before, record, objective)
+        record = _record(state, evaluation, best_before, history[-1] if history else None, objective)
         if record.best is None and record.generation == 1:
             raise RunError(f"every candidate of the first generation failed; the first one: {evaluation.reasons[0]}")
-        run.commit(state, record, time.monotonic() - began, environment)
+        durations.append(round(time.monotonic() - began, 4))  # as committed: a resume adds up the same numbers
+        run.commit(state, record, durations[-1], environment)
+        history.append(record)
         if watch is not None:
             watch(record)
 

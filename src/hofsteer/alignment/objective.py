@@ -11,6 +11,7 @@ from hofsteer.instruments.base import Floats
 from hofsteer.respondent.base import NOT_NUMBERS, Respondent, Responses, SoftPrompts
 from hofsteer.targets import Constants, Target, index_loss
 
+NOISE_FLOOR_N = 50  # respondents; the VSM 94 manual asks for 20 at least, ideally 50; used as a target's own is unknown
 PASSES_OF_A_GRADIENT_STEP = 3  # forward, and backward at about the price of two forward passes
 
 
@@ -52,6 +53,14 @@ class Objective:
         """Weights of the dimensions, (M,); None where all count alike."""
         weights = self.settings.weights
         return np.array([weights.get(d, 1.0) for d in self.instrument.dimension_ids]) if weights else None
+
+    @property
+    def noise_floor(self) -> float:
+        """Points by which two samples of `NOISE_FLOOR_N` people differ on the target's dimensions; NaN without one."""
+        if self.target is None:
+            return np.nan
+        compared = ~np.isnan(self.target.vector(self.instrument.dimension_ids))
+        return self.instrument.noise_floor(NOISE_FLOOR_N, compared=compared)
 
     def with_system(self, text: str) -> "Objective":
         """Return the same objective with a system text before every item, such as a persona."""

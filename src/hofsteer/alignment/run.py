@@ -111,9 +111,13 @@ class RunFolder:
         tables = self._committed_lines("history.jsonl")
         return [Record(**{**table, "reasons": tuple(table["reasons"])}) for table in tables]
 
+    def durations(self) -> list[float]:
+        """Seconds that each committed generation took."""
+        return [float(table["seconds"]) for table in self._committed_lines("timing.jsonl")]
+
     def seconds(self) -> float:
-        """Seconds that the committed generations took."""
-        return float(sum(table["seconds"] for table in self._committed_lines("timing.jsonl")))
+        """Seconds that the committed generations took together."""
+        return float(sum(self.durations()))
 
     def _committed_lines(self, name: str) -> list[dict[str, Any]]:
         path = self.path / name

@@ -124,6 +124,7 @@ def _show(run: "Run", as_json: bool) -> None:
     if as_json:
         print_json(run.to_json())
         return
+    from hofsteer.alignment.stop import in_words
     from hofsteer.report import (
         ESTIMATE_NOTE,
         MINI_STATEMENT,
@@ -155,7 +156,8 @@ def _show(run: "Run", as_json: bool) -> None:
     if evaluation.simulated:
         console.print(MINI_STATEMENT)
     console.print(
-        f"{run.evaluations} evaluations in {run.seconds:.0f} s; run folder {run.path}, its soft_prompt/ a PEFT adapter",
+        f"{run.evaluations} evaluations in {run.seconds:.0f} s, then {in_words(run.stopped_by, run.config.stop)}; "
+        f"run folder {run.path}, its soft_prompt/ a PEFT adapter",
         highlight=False,
         soft_wrap=True,
     )

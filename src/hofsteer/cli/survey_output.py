@@ -64,7 +64,7 @@ def show_surveys(
 
 
 def _show(console: Console, result: "Survey", model: str, prompt: Path | None) -> None:
-    from hofsteer.evaluation.base import NOISE_FLOOR_N
+    from hofsteer.alignment.objective import NOISE_FLOOR_N
     from hofsteer.report import ESTIMATE_NOTE, losses_note, noise_floor_note, points
 
     objective = result.objective

@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
-from hofsteer.alignment.objective import Evaluation, Objective
+from hofsteer.alignment.objective import NOISE_FLOOR_N, Evaluation, Objective
 from hofsteer.baselines import persona_text
 from hofsteer.errors import ModelError
 from hofsteer.evaluation.floor import read_out_floor
@@ -14,8 +12,6 @@ from hofsteer.instruments.base import Floats, named_scores
 from hofsteer.respondent.base import SoftPrompts
 from hofsteer.respondent.soft_prompt import SoftPrompt
 from hofsteer.targets import Constants, Target, index_loss, mean_country, nearest
-
-NOISE_FLOOR_N = 50  # respondents; the VSM 94 manual asks for 20 at least, ideally 50; used as a target's own is unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +137,7 @@ def evaluate_run(
         target,
         dimensions,
         rows,
-        instrument.noise_floor(NOISE_FLOOR_N, compared=~np.isnan(goal)),
+        objective.noise_floor,
         read_out_floor(objective.administrations, objective.constants, target, objective.read_out),
         simulated=objective.respondent.simulated,
         digits=instrument.digits,

@@ -1,6 +1,7 @@
 """What the tool says of itself: the same words in every report, card and table."""
 
-from hofsteer.evaluation.base import NOISE_FLOOR_N, RunEvaluation
+from hofsteer.alignment.objective import NOISE_FLOOR_N
+from hofsteer.evaluation.base import RunEvaluation
 
 NOT_CONCLUDED = (
     "A low survey loss alone proves little: many answer patterns give the same scores, and the forms asked here are "
