@@ -64,6 +64,7 @@ class Instrument:
     optional_items: tuple[Item, ...] = ()  # asked only if wanted; they enter no score
     constants: Zero = "chosen"  # whether the researcher chooses where the zero of the scores lies
     validated: bool = True  # False: nobody has shown on people that it measures what it names
+    person_centred: bool = False  # answers count less their mean over all items, which the weights already say
 
     @property
     def item_ids(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from hofsteer.errors import did_you_mean
 from hofsteer.instruments.base import Zero
+from hofsteer.instruments.scoring import Method
 
 Text = Annotated[str, Field(min_length=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -49,13 +50,40 @@ class ItemFile(Table):
     deviation: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
 
 
+Keys = Annotated[list[Text], Field(min_length=1)]  # item ids, with a minus in front where reverse-keyed
+
+
 class DimensionFile(Table):
-    """One `[[dimensions]]` table: points per unit of its option values for each item that enters."""
+    """One `[[dimensions]]` table. It says how it is scored in one of four ways, or `[factors]` does."""
 
     id: Text
     name: Text
-    weights: Annotated[dict[str, Finite], Field(min_length=1)]
+    weights: Annotated[dict[str, Finite], Field(min_length=1)] | None = None  # points per unit of the option values
+    sum: Keys | None = None
+    mean: Keys | None = None
+    share: Keys | None = None  # percent of answers at one of two poles
     intercept: Finite = 0.0
+
+
+class FactorItemFile(Table):
+    """One `[factors.items.ID]` table: how the people in the fit answered the item, and how it loads."""
+
+    mean: Finite
+    deviation: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    loadings: Annotated[list[Finite], Field(min_length=1)]  # one a dimension
+    uniqueness: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None  # not needed for components
+
+
+class FactorsFile(Table):
+    """The `[factors]` table: dimensions that are components or factors of standardised answers."""
+
+    method: Method
+    dimensions: Annotated[list[Text], Field(min_length=1)]
+    slopes: list[Finite] | None = None  # points per standard deviation of the score
+    offsets: list[Finite] | None = None  # points at a score of 0
+    correlations: list[list[Finite]] | None = None  # of the factors; by default none
+    item_correlations: list[list[Finite]] | None = None  # in the order of the items; by default what is implied
+    items: Annotated[dict[str, FactorItemFile], Field(min_length=1)]
 
 
 class InstrumentFile(Table):
@@ -71,6 +99,8 @@ class InstrumentFile(Table):
     neutral: Finite | None = None
     constants: Zero = "chosen"
     validated: bool = True
+    person_centred: bool = False  # every answer counts less the mean over all items
+    factors: FactorsFile | None = None
     scales: dict[str, Options] = {}
     dimensions: Annotated[list[DimensionFile], Field(min_length=1)]
     items: Annotated[list[ItemFile], Field(min_length=1)]
@@ -103,5 +133,7 @@ def _table_at(place: tuple[int | str, ...], model: type[Table]) -> type[Table]:
     """Return the kind of table that the key at `place` stands in."""
     if place[0] == "scales" or "options" in place[1:-1]:
         return OptionFile
-    tables: dict[int | str, type[Table]] = {"items": ItemFile, "dimensions": DimensionFile}
+    if place[:2] == ("factors", "items") and len(place) > 3:
+        return FactorItemFile
+    tables: dict[int | str, type[Table]] = {"items": ItemFile, "dimensions": DimensionFile, "factors": FactorsFile}
     return tables[place[0]] if len(place) > 1 else model

@@ -12,8 +12,15 @@ from pydantic import ValidationError
 
 from hofsteer.errors import InstrumentError, did_you_mean
 from hofsteer.files import hash_bytes
-from hofsteer.instruments.base import Dimension, Instrument, Item, Option
-from hofsteer.instruments.format import DimensionFile, InstrumentFile, ItemFile, OptionFile, VariantFile, first_problem
+from hofsteer.instruments.base import Instrument, Item, Option
+from hofsteer.instruments.dimensions import build_dimensions
+from hofsteer.instruments.format import (
+    InstrumentFile,
+    ItemFile,
+    OptionFile,
+    VariantFile,
+    first_problem,
+)
 
 FORMAT = 1
 DATA = Path(str(files("hofsteer.instruments"))) / "data"
@@ -85,7 +92,7 @@ def _build(file: InstrumentFile, path: Path) -> Instrument:
     built = [_item(item, file.scales, path) for item in file.items]
     items = tuple(item for item, table in zip(built, file.items, strict=True) if not table.optional)
     optional = tuple(item for item, table in zip(built, file.items, strict=True) if table.optional)
-    dimensions = _dimensions(file.dimensions, items, optional, path)
+    dimensions = build_dimensions(file.dimensions, items, optional, path, file.factors, file.person_centred)
     _check_wordings(items, optional, path)
     _check_neutral(file.neutral, items, path)
     return Instrument(
@@ -101,6 +108,7 @@ def _build(file: InstrumentFile, path: Path) -> Instrument:
         optional_items=optional,
         constants=file.constants,
         validated=file.validated,
+        person_centred=file.person_centred,
     )
 
 
@@ -152,7 +160,10 @@ def _check_neutral(neutral: float | None, items: Sequence[Item], path: Path) -> 
 def _vary(file: VariantFile, path: Path) -> Instrument:
     _refuse_duplicates(path, "dimension", [dimension.id for dimension in file.dimensions])
     base = _base(file.extends, path)
-    changed = {d.id: d for d in _dimensions(file.dimensions, base.items, base.optional_items, path)}
+    changed = {
+        d.id: d
+        for d in build_dimensions(file.dimensions, base.items, base.optional_items, path, centred=base.person_centred)
+    }
     for dimension_id in changed:
         if dimension_id not in base.dimension_ids:
             raise InstrumentError(
@@ -181,23 +192,6 @@ def _base(name: str, path: Path) -> Instrument:
         raise InstrumentError(f"{path.name} extends {name!r}: {error}") from None
     # A variant of a variant could be one of itself.
     raise InstrumentError(f"{path.name}: want to extend a whole instrument, got {name!r}, which is a variant itself")
-
-
-def _dimensions(
-    tables: Sequence[DimensionFile], items: Sequence[Item], optional: Sequence[Item], path: Path
-) -> tuple[Dimension, ...]:
-    scored = [item.id for item in items]
-    for dimension in tables:
-        for item_id in dimension.weights:
-            if item_id in scored:
-                continue
-            place = f"{path.name}: the formula of {dimension.id} names item {item_id!r}, which is"
-            if item_id in [item.id for item in optional]:
-                raise InstrumentError(f"{place} optional; want one that is always asked")
-            raise InstrumentError(f"{place} not in the instrument{did_you_mean(item_id, scored)}")
-    return tuple(
-        Dimension(d.id, d.name, tuple((i, float(w)) for i, w in d.weights.items()), float(d.intercept)) for d in tables
-    )
 
 
 def _refuse_duplicates(path: Path, kind: str, ids: list[str]) -> None:
