@@ -93,15 +93,18 @@ def test_several_personas_and_their_differences(hofsteer, tiny_folder):
 
 
 def test_sample(hofsteer, tiny_folder):
-    arguments = ("survey", "--model", tiny_folder, "--as", "JPN", "--sample", "grid-24")
-    table = hofsteer(*arguments, "--json").json()
+    table = hofsteer("survey", "--model", tiny_folder, "--as", "JPN", "--sample", "grid-24", "--json").json()
     assert list(table) == [*KEYS, "sample"]
     assert len(table["sample"]["cells"]) == 24
     assert table["administrations"][0]["system"] == "You live in Japan."
     scores = np.array([list(cell["scores"].values()) for cell in table["sample"]["cells"]])
     assert list(table["scores"].values()) == pytest.approx(scores.mean(axis=0))
     assert list(table["sample"]["spread"]["scores"].values()) == pytest.approx(scores.std(axis=0))
-    said = " ".join(hofsteer(*arguments).out.split())
+
+
+@pytest.mark.slow
+def test_sample_for_people(hofsteer, tiny_folder):
+    said = " ".join(hofsteer("survey", "--model", tiny_folder, "--sample", "grid-24").out.split())
     assert (
         "sample grid-24: 24 cells, 24.0 in effect; above are the means. Standard deviation between cells: PDI " in said
     )
@@ -115,6 +118,32 @@ def test_sample_file_to_start_from(hofsteer, refused, tmp_path):
     table = hofsteer("sample", "--json").json()
     assert (table["schema"], table["id"], len(table["cells"])) == (1, "grid-24", 24)
     assert refused("sample", "grid24").startswith("want a TOML file or a bundled sample (grid-24), got 'grid24'")
+
+
+CODES = ["JPN", "USA", "CHN", "BRA", "DEU", "FRA", "IND", "IRN", "SWE", "NGA"]
+
+
+@pytest.mark.slow
+def test_reliability(hofsteer, tiny_folder):
+    options = [option for code in CODES for option in ("--as", code)]
+    table = hofsteer("survey", "--model", tiny_folder, "--reliability", *options, "--json").json()
+    assert (table["schema"], table["wordings"], table["orders"], table["countries"]) == (1, 4, 2, CODES)
+    assert (table["model"], table["instrument"]) == (str(tiny_folder), "vsm13-own")
+    for one in ("generalizability", "icc2", "standard_error", "standard_error_relative"):
+        assert list(table[one]) == ["one_form", "all_forms"]
+    assert all(0 <= value <= 1 for value in table["generalizability"]["all_forms"].values())
+
+
+def test_table_of_a_reliability(capsys):
+    from hofsteer.cli.reliability import show_reliability
+    from hofsteer.evaluation.reliability import Reliability
+
+    scores = np.random.default_rng([4, 1]).normal(50, 10, size=(10, 4, 2, 2))
+    show_reliability(Reliability(("PDI", "IDV"), tuple(CODES), scores), "some-model")
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"some-model: 10 countries ({', '.join(CODES)}) x 4 wordings x 2 orders" in said
+    assert "One form, and the mean of all 8" in said
+    assert "alpha" not in said
 
 
 def answers(tiny, vsm13, soft_prompt=None, **form):
@@ -245,6 +274,8 @@ def test_model_folder_with_a_name_like_markup(hofsteer, tiny_folder, tmp_path):
         (("--constants", "anchor:JPN"), "anchor: wants two or more countries, each once, as in anchor:USA,JPN; got"),
         (("--instrument", "ivs10", "--constants", "fitted"), "ivs10 has its own zero: want constants none, got"),
         (("--sample", "grid24"), "want a TOML file or a bundled sample (grid-24), got 'grid24'; did you mean"),
+        (("--reliability", "--as", "JPN"), "reliability wants at least 10 countries, each once; got JPN"),
+        (("--reliability", "--wording", "1"), "--reliability asks every wording and order under personas, without"),
         (("--instrument", "vsm14"), "unknown instrument 'vsm14'; did you mean 'vsm13'? (there are "),
         (("--instrument", "broken.toml"), "broken.toml is not a TOML file: "),
         (

@@ -85,7 +85,7 @@ def load_respondent(settings: "ModelSettings") -> "HFRespondent":
 
 @contextmanager
 def persona_progress() -> Iterator["PersonaWatcher | None"]:
-    """A progress bar for the personas that constants are fitted to, on a terminal; yields what to call."""
+    """A progress bar for personas of many countries, on a terminal; yields what to call with how many were asked."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = messages()
@@ -94,7 +94,7 @@ def persona_progress() -> Iterator["PersonaWatcher | None"]:
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("asking personas for the constants", total=None)
+        task = progress.add_task("asking personas", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 

@@ -18,6 +18,7 @@ from hofsteer.cli.output import (
     warn,
     warn_of_low_mass,
 )
+from hofsteer.cli.reliability import show_reliability
 from hofsteer.cli.survey_output import show_surveys, surveys_json
 from hofsteer.errors import ConfigError, TargetError
 
@@ -37,6 +38,13 @@ def survey(
         str | None,
         typer.Option(help="Ask as every cell of a sample: grid-24, or a TOML file (see `hofsteer sample`)."),
     ] = None,
+    reliability: Annotated[
+        bool,
+        typer.Option(
+            "--reliability",
+            help="Ask ten or more countries (--as, or a selection) every wording in both orders: variance components.",
+        ),
+    ] = False,
     prompt: Annotated[Path | None, typer.Option(help="Ask with this soft prompt: a run or a PEFT adapter.")] = None,
     target: Annotated[
         str | None, typer.Option(help="Print the distance to this country's scores; by default that of --as.")
@@ -69,6 +77,7 @@ def survey(
     from hofsteer.baselines import persona_text
     from hofsteer.config import check_model, check_read_out, template_arguments
     from hofsteer.evaluation.constants import constants_of, every_policy
+    from hofsteer.evaluation.reliability import check_conditions, measure_reliability, usual_countries
     from hofsteer.evaluation.sample import survey_sample
     from hofsteer.evaluation.survey import survey as administer
     from hofsteer.instruments import Administration, load_instrument
@@ -83,12 +92,21 @@ def survey(
         raise ConfigError("--as and --system both say what the system text is; keep one")
     if target is not None and len(as_country or ()) > 1:
         raise ConfigError("under several --as each is compared with its own row; leave out --target")
+    if reliability and (target, system, sample, constants, wording, order) != (None, None, None, None, 0, "listed"):
+        raise ConfigError(
+            "--reliability asks every wording and order under personas, without constants or a target: leave out "
+            "--target, --system, --sample, --constants, --wording and --order"
+        )
     questions = load_instrument(instrument)
     cells = load_sample(sample) if sample is not None else None
     texts: list[str | None] = [system]
     goals = [target_for(target, questions) if target is not None else None]
-    if as_country:
-        texts = [persona_text(load_target(name)) for name in as_country]
+    countries = [load_target(name) for name in as_country or ()]
+    if reliability:
+        countries = countries or list(usual_countries())
+        check_conditions(countries, questions)
+    elif as_country:
+        texts = [persona_text(country) for country in countries]
         goals = [target_for(target, questions)] if target is not None else [_own_row(n, questions) for n in as_country]
     policy = policy_for(questions, constants)
     reading = check_read_out(kind=read_out, temperature=temperature, top_p=top_p, draws=draws, seed=seed)
@@ -101,6 +119,14 @@ def survey(
             id=model, revision=revision, dtype=dtype, device=device, template=template_arguments(template or [])
         )
     )
+    if reliability:
+        with persona_progress() as watch:
+            held = measure_reliability(respondent, form, countries, reading, adapter, watch)
+        if as_json:
+            print_json({**held.to_json(), "model": model, "instrument": questions.id})
+        else:
+            show_reliability(held, model, questions.digits)
+        return
     objective = Objective(respondent, (form,), constants_for(questions), None, reading)
     administer(objective, adapter)  # a model that cannot answer is found out before sixty personas are asked
     with persona_progress() as watch:
