@@ -241,6 +241,18 @@ def test_settings_of_a_run_are_recorded(respondent, tmp_path):
     assert run.soft_prompt.values.shape == (20, 24)
 
 
+@pytest.mark.parametrize("preset", ["masoud2025", "masoud2025-sampled"])
+def test_presets_of_the_paper_search_as_they_always_did(preset, tmp_path):
+    # golden/presets.json was recorded before there were several forms, subspaces, other starts or penalties
+    golden = json.loads((Path(__file__).parent / "golden" / "presets.json").read_text(encoding="utf-8"))[preset]
+    respondent = ScriptedRespondent(np.full((24, 5), 0.2), valid_mass=0.95)
+    run = align(respondent, "JPN", preset=preset, out=tmp_path / "run", settings={"search.budget": 200})
+    history = run.folder.history()
+    np.testing.assert_allclose([record.best for record in history], golden["best"], rtol=1e-9)
+    np.testing.assert_allclose([record.mean for record in history], golden["mean"], rtol=1e-9)
+    assert history[-1].scores == pytest.approx(golden["scores"], rel=1e-9)
+
+
 def test_target_object(respondent, tmp_path):
     run = align(respondent, load_target("SAU@arab-2021-05"), out=tmp_path / "run", settings=QUICK)
     assert run.to_json()["target"] == "SAU@arab-2021-05"
