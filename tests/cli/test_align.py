@@ -120,6 +120,22 @@ def test_adapter_of_the_run_gives_the_loss_that_was_reported(align, hofsteer, ti
     assert hofsteer(*survey, "--as", "JPN").json()["loss"] == pytest.approx(loss["persona"], abs=1e-3)
 
 
+def test_constants_of_the_run_go_with_its_soft_prompt(align, hofsteer, tiny_folder, tmp_path, monkeypatch):
+    # constants fitted again, to one form of four, once gave a survey another loss than its run
+    from hofsteer.evaluation import constants
+
+    table = align("--constants", "anchor:USA,CHN", "--json").json()
+    monkeypatch.setattr(constants, "persona_scores", lambda *a, **k: pytest.fail("personas were asked again"))
+    survey = ("survey", "--model", tiny_folder, "--target", "JPN", "--json")
+    for prompt in (tmp_path / "run", tmp_path / "run" / "soft_prompt"):
+        again = hofsteer(*survey, "--prompt", prompt).json()
+        assert again["policies"] == table["constants"]
+        assert list(again["losses"]) == ["anchor:USA,CHN", "midpoint", "fitted"]
+    assert hofsteer(*survey, "--prompt", tmp_path / "run", "--constants", "midpoint").json()["constants"] == "midpoint"
+    other = hofsteer(*survey, "--prompt", tmp_path / "run", "--instrument", "vsm13-cat").json()
+    assert other["constants"] == "midpoint"  # the default of these tests
+
+
 def test_resume_of_a_finished_run_is_the_same(align, hofsteer, tmp_path):
     first = align("--json").json()
     assert hofsteer("resume", tmp_path / "run", "--json").json() == first

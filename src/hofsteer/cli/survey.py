@@ -24,7 +24,7 @@ from hofsteer.errors import ConfigError, TargetError
 
 if TYPE_CHECKING:
     from hofsteer.instruments import Instrument
-    from hofsteer.targets import Target
+    from hofsteer.targets import Constants, Target
 
 
 def survey(
@@ -76,7 +76,7 @@ def survey(
     from hofsteer.alignment.objective import Objective
     from hofsteer.baselines import persona_text
     from hofsteer.config import check_model, check_read_out, template_arguments
-    from hofsteer.evaluation.constants import constants_of, every_policy
+    from hofsteer.evaluation.constants import constants_of, constants_of_run, every_policy
     from hofsteer.evaluation.reliability import check_conditions, measure_reliability, usual_countries
     from hofsteer.evaluation.sample import survey_sample
     from hofsteer.evaluation.survey import survey as administer
@@ -112,8 +112,12 @@ def survey(
     reading = check_read_out(kind=read_out, temperature=temperature, top_p=top_p, draws=draws, seed=seed)
     form = Administration(questions, wording, order, labels, numbering, layout, cue=cue)  # type: ignore[arg-type]  # it checks them
     adapter = SoftPrompt.load(prompt) if prompt is not None else None
-    if adapter is not None and adapter.base_model not in (None, model, Path(model).name):
-        warn(f"the soft prompt in {prompt} was found for {adapter.base_model}, not for {model}")
+    recorded: tuple[Constants, ...] = ()
+    if adapter is not None and prompt is not None:
+        if adapter.base_model not in (None, model, Path(model).name):
+            warn(f"the soft prompt in {prompt} was found for {adapter.base_model}, not for {model}")
+        elif constants is None:
+            recorded = constants_of_run(prompt, questions)
     respondent = load_respondent(
         check_model(
             id=model, revision=revision, dtype=dtype, device=device, template=template_arguments(template or [])
@@ -130,9 +134,9 @@ def survey(
     objective = Objective(respondent, (form,), constants_for(questions), None, reading)
     administer(objective, adapter)  # a model that cannot answer is found out before sixty personas are asked
     with persona_progress() as watch:
-        own = constants_of(policy, respondent, objective.administrations, reading, watch)
+        own = recorded[0] if recorded else constants_of(policy, respondent, objective.administrations, reading, watch)
         objective = replace(objective, constants=own)
-        policies = every_policy(objective, watch) if own.tie is not None else (own,)
+        policies = recorded or (every_policy(objective, watch) if own.tie is not None else (own,))
     conditions = [
         replace(objective if text is None else objective.with_system(text), target=goal)
         for text, goal in zip(texts, goals, strict=True)

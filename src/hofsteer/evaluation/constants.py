@@ -3,14 +3,16 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from hofsteer.alignment.objective import Objective
+from hofsteer.alignment.run import RunFolder
 from hofsteer.baselines import persona_text
 from hofsteer.config import EXPECTED, ReadOut
-from hofsteer.errors import ModelError
-from hofsteer.instruments import Administration
+from hofsteer.errors import ModelError, RunError
+from hofsteer.instruments import Administration, Instrument
 from hofsteer.instruments.base import Floats
 from hofsteer.respondent.base import Respondent
 from hofsteer.targets import Constants, Target, Tie, constants_for, load_target, tie_constants, tied_countries
@@ -101,6 +103,26 @@ def every_policy(objective: Objective, watch: Watcher | None = None) -> tuple[Co
         except ModelError as error:
             log.warning("%s", error)
     return tuple(policies)
+
+
+def constants_of_run(path: Path, instrument: Instrument) -> tuple[Constants, ...]:
+    """Return the constants that a run recorded, its own first: they belong to whatever is asked with its soft prompt.
+
+    None if there is no run at the path or in the folder around it, or it is of another instrument.
+
+    Raises:
+        RunError: the record cannot be read.
+    """
+    folder = next((one for one in (path, path.parent) if (one / "provenance.json").is_file()), None)
+    if folder is None:
+        return ()
+    recorded = RunFolder(folder).read_json("provenance.json")
+    try:
+        if recorded["instrument"]["sha256"] != instrument.hash:
+            return ()
+        return tuple(map(Constants.from_json, (recorded["constants"], *recorded.get("other_constants", ()))))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{folder}: the constants in provenance.json cannot be read: {error}") from None
 
 
 def checked_countries(constants: Constants) -> tuple[Target, ...]:

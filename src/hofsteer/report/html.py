@@ -25,7 +25,7 @@ def run_report(figure: str, evaluation: RunEvaluation, model: str, instrument: I
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
         f"</head><body><h1>{title}</h1><p>Instrument: {escape(instrument.title)} ({escape(instrument.id)}). "
-        f"{_unit(instrument, evaluation)}</p>{_html_table(evaluation)}"
+        f"{escape(_unit(instrument, evaluation))}</p>{_html_table(evaluation)}"
         f'<div class="limits"><h2>What may not be concluded</h2>{paragraphs}</div>{svg}</body></html>\n'
     )
 
@@ -38,16 +38,15 @@ def adapter_card(evaluation: RunEvaluation, model: str, instrument: Instrument) 
     limits = "\n\n".join(_limits(evaluation, model, instrument))
     return (
         f"---\nlibrary_name: peft\ntags: [prompt-tuning, hofsteer]\n---\n\n"
-        f"# {model} steered towards {evaluation.target.name}\n\nA PEFT `PROMPT_TUNING` adapter. {instrument.title}.\n\n"
-        + "\n".join(lines)
-        + f"\n\n## What may not be concluded\n\n{limits}\n"
+        f"# {model} steered towards {evaluation.target.name}\n\nA PEFT `PROMPT_TUNING` adapter. {instrument.title}. "
+        f"{_unit(instrument, evaluation)}\n\n" + "\n".join(lines) + f"\n\n## What may not be concluded\n\n{limits}\n"
     )
 
 
 def _unit(instrument: Instrument, evaluation: RunEvaluation) -> str:
     if instrument.constants == "fixed" or not evaluation.policies:
         return "Scores are in units of the instrument, which has its own zero."
-    return escape(f"Scores are index points. {constants_note(evaluation.policies[0], evaluation.dimensions)}")
+    return f"Scores are index points. {constants_note(evaluation.policies[0], evaluation.dimensions)}"
 
 
 def _limits(evaluation: RunEvaluation, model: str, instrument: Instrument) -> list[str]:
