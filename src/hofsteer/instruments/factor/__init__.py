@@ -1,0 +1,1 @@
+"""Factor analysis of respondents' answers: correlations, number of factors, extraction, rotation, reliability."""
