@@ -47,7 +47,7 @@ from hofsteer.targets.constants import ANCHOR
 
 RECORDED_PACKAGES = ("hofsteer", "numpy", "torch", "transformers", "tokenizers", "safetensors")
 DECIDING = ("model", "instrument", "rendered_sha256", "target", "constants")  # the same, or a run is not resumed
-MOST_DRIFT = 0.5  # points by which scores under personas may differ from those that constants were fitted to
+MOST_DEPARTURE = 0.5  # points by which scores under personas may differ from those that constants were fitted to
 
 log = logging.getLogger(__name__)
 
@@ -209,10 +209,10 @@ def resume(path: str | Path, respondent: Respondent | None = None, watch: Watche
         raise RunError(f"{path} cannot be resumed: its start was {recorded.get('start')} and is now {now}")
     _use_rendered(rendered, objective)
     moved = departure(objective.constants, respondent, objective.administrations, config.read_out)
-    if not moved <= MOST_DRIFT:
+    if not moved <= MOST_DEPARTURE:
         raise RunError(
             f"{path} cannot be resumed: under personas the model's scores are up to {moved:.1f} points from those that "
-            f"its constants were fitted to, and {MOST_DRIFT} are allowed"
+            f"its constants were fitted to, and {MOST_DEPARTURE} are allowed"
         )
     here, committed = environment(respondent), run.environment() or {}
     for key, was in committed.items():

@@ -92,8 +92,8 @@ def test_persona_without_usable_answers(vsm13, neutral_answers, all_measured_cou
 
 def test_progress_is_told(vsm13, neutral_answers):
     told = []
-    watch = lambda done, total: told.append((done, total))  # noqa: E731
-    constants_of("anchor:USA,BRA", ScriptedRespondent(neutral_answers), [Administration(vsm13)], watch=watch)
+    respondent, form = ScriptedRespondent(neutral_answers), Administration(vsm13)
+    constants_of("anchor:USA,BRA", respondent, [form], watch=lambda *numbers: told.append(numbers))
     assert told == [(1, 2), (2, 2)]
 
 
