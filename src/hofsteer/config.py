@@ -173,6 +173,7 @@ class RunConfig(_Settings):
 
     format: int = FORMAT
     preset: str | None = None  # the preset these settings started from
+    plan: str | None = None  # hash of the plan that the run was started under
     target: str
     instrument: str = "vsm13"
     constants: str | None = None  # policy: `fitted`, `anchor:USA,JPN`, `midpoint`; `none` where the zero is fixed
@@ -220,7 +221,7 @@ def resolve(
     for key, value in given.items():
         _merge(table, _nested(key, value))
     for text in sets:
-        nested = _nested(*_parse_set(text))
+        nested = _nested(*parse_set(text))
         for key in _leaves(nested):
             if key in given:
                 raise ConfigError(f"{key} is given both by its flag and by --set; keep one")
@@ -235,22 +236,22 @@ def check(table: Mapping[str, Any]) -> RunConfig:
     """Return the settings in a nested table. Raises ConfigError with the first problem, in one line."""
     if table.get("format", FORMAT) != FORMAT:
         raise ConfigError(f"want settings of format {FORMAT}, got format {table['format']!r}")
-    return _validate(RunConfig, table)
+    return check_table(RunConfig, table)
 
 
 def check_model(**fields: Any) -> ModelSettings:
     """Return model settings; None is as good as not given. Raises ConfigError if a value is not allowed."""
-    return _validate(ModelSettings, {name: value for name, value in fields.items() if value is not None})
+    return check_table(ModelSettings, {name: value for name, value in fields.items() if value is not None})
 
 
 def template_arguments(texts: Sequence[str]) -> dict[str, Any]:
     """Return what `name=value` texts say, values in TOML syntax or bare words. Raises ConfigError for anything else."""
-    return dict(_parse_set(text, "--template") for text in texts)
+    return dict(parse_set(text, "--template") for text in texts)
 
 
 def check_read_out(**fields: Any) -> ReadOut:
     """Return a read-out; None is as good as not given. Raises ConfigError if a value is not allowed."""
-    return _validate(ReadOut, {name: value for name, value in fields.items() if value is not None})
+    return check_table(ReadOut, {name: value for name, value in fields.items() if value is not None})
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -282,7 +283,8 @@ def _read_preset(name: str) -> dict[str, Any]:
     return read_toml(PRESETS / f"{name}.toml")
 
 
-def _parse_set(text: str, flag: str = "--set") -> tuple[str, Any]:
+def parse_set(text: str, flag: str = "--set") -> tuple[str, Any]:
+    """Return key and value of a text `key=value`, the value in TOML syntax or a bare word. Raises ConfigError."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"{flag} wants key=value, got {text!r}")
@@ -313,7 +315,8 @@ def _merge(into: dict[str, Any], table: Mapping[str, Any]) -> None:
             into[key] = dict(value) if isinstance(value, Mapping) else value
 
 
-def _validate(model: type[M], table: Mapping[str, Any]) -> M:
+def check_table(model: type[M], table: Mapping[str, Any]) -> M:
+    """Return the settings of one kind in a table. Raises ConfigError with the first problem, in one line."""
     try:
         return model.model_validate(table)
     except ValidationError as error:

@@ -30,6 +30,14 @@ def replace_json(path: Path, value: Any) -> None:
     replace_text(path, dump_json(value, indent=2) + "\n")
 
 
+def append_line(path: Path, value: Any) -> None:
+    """Add `value` as a line of strict JSON to `path` and flush it to disk."""
+    with path.open("ab") as file:
+        file.write((dump_json(value) + "\n").encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def dump_json(value: Any, indent: int | None = None) -> str:
     """Return strict JSON: a NaN or infinity is our bug, since missing is `null` and a failure has its reason."""
     return json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False)

@@ -5,6 +5,7 @@ import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,9 @@ def start(
     respondent.measure_batch_size(objective.administrations[0], config.space.tokens, optimizer.population_size)
     config = config.model_copy(update={"model": respondent.settings})  # so that a resumed run passes the same batches
     provenance = {**_provenance(config, objective, rendered), "other_constants": others, "start": begun}
+    if config.plan is not None:
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        provenance["plan"] = {"hash": config.plan, "started": started}
     run = RunFolder.create(path, config, provenance, rendered)
     try:
         with run.locked():

@@ -19,7 +19,7 @@ import numpy as np
 
 from hofsteer.config import FORMAT, RunConfig, check, read_toml, to_toml
 from hofsteer.errors import ConfigError, RunError
-from hofsteer.files import dump_json, hash_bytes, hash_file, replace_bytes, replace_json
+from hofsteer.files import append_line, dump_json, hash_bytes, hash_file, replace_bytes, replace_json
 from hofsteer.search import Optimizer, State
 
 KEPT_CHECKPOINTS = 2
@@ -171,8 +171,8 @@ class RunFolder:
     def _commit(self, state: State, record: Record, seconds: float, environment: dict[str, Any]) -> None:
         from safetensors.numpy import save
 
-        _append(self.path / "history.jsonl", record.__dict__)
-        _append(self.path / "timing.jsonl", {"generation": record.generation, "seconds": round(seconds, 4)})
+        append_line(self.path / "history.jsonl", record.__dict__)
+        append_line(self.path / "timing.jsonl", {"generation": record.generation, "seconds": round(seconds, 4)})
         checkpoint = self.path / f"checkpoint-{record.generation}.safetensors"
         replace_bytes(checkpoint, save({name: np.asarray(array, order="C") for name, array in state.arrays().items()}))
         replace_json(
@@ -245,13 +245,6 @@ def free_folder(parent: Path, name: str) -> Path:
 def rendered_hash(rendered: dict[str, Any]) -> str:
     """Return the SHA-256 of rendered administrations."""
     return hash_bytes(dump_json(rendered).encode())
-
-
-def _append(path: Path, value: dict[str, Any]) -> None:
-    with path.open("ab") as file:
-        file.write((dump_json(value) + "\n").encode())
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _keep_lines(path: Path, count: int) -> None:

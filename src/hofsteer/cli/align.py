@@ -1,7 +1,7 @@
 """`hofsteer align` and `hofsteer resume`: search a soft prompt."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -59,6 +59,9 @@ def align(
     ] = None,
     constants: ConstantsKind = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default a new one under runs/.")] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="A plan: everything but target, seed and machine comes from it.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Any setting: search.crossover_rate=0.9")] = None,
     revision: Annotated[str | None, typer.Option(help="Hub branch, tag or commit.")] = None,
@@ -89,7 +92,7 @@ def align(
         "space.coordinates": subspace,
         "space.start": start_from,
     }
-    settings = resolve(preset, config, flags, sets or [])
+    settings = _planned(plan, preset, config, flags, sets) if plan else resolve(preset, config, flags, sets or [])
     check_settings(settings)
     out = out if out is not None else default_folder(settings)
     refuse_used(out)
@@ -102,6 +105,26 @@ def align(
             messages().print(f"interrupted; go on with: hofsteer resume {out}", highlight=False, soft_wrap=True)
         raise
     _show(run, as_json)
+
+
+def _planned(
+    path: Path, preset: str | None, config: Path | None, flags: dict[str, Any], sets: list[str] | None
+) -> RunConfig:
+    """Return the settings that a plan has for the target and seed given; nothing else may be said beside it."""
+    from hofsteer.errors import ConfigError
+    from hofsteer.evaluation.plan import read_plan
+
+    plan = read_plan(path)
+    own = ("target", "search.seed", "model.device", "model.dtype", "model.revision")
+    given = {"preset": preset, "config": config, "set": sets, **{k: v for k, v in flags.items() if k not in own}}
+    if others := [name for name, value in given.items() if value]:
+        raise ConfigError(f"--plan says all but target, seed and machine: leave {others[0]} out, or change the plan")
+    if flags["target"] is None and len(plan.targets) > 1:
+        raise ConfigError(f"the plan has several targets ({', '.join(plan.targets)}): say which with --target")
+    seed = flags["search.seed"] if flags["search.seed"] is not None else plan.seeds[0]
+    planned = plan.run_config(flags["target"] or plan.targets[0], seed)
+    machine = {key.partition(".")[2]: flags[key] for key in own[2:] if flags[key] is not None}
+    return planned.model_copy(update={"model": planned.model.model_copy(update=machine)})
 
 
 def resume(

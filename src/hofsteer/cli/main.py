@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hofsteer import __version__
-from hofsteer.cli import align, bench, instruments, models, sample, score, survey, targets
+from hofsteer.cli import align, bench, instruments, models, plan, sample, score, survey, targets
 from hofsteer.cli.output import messages
 from hofsteer.errors import HofsteerError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(survey.survey)
 app.command()(score.score)
+app.command()(plan.plan)
 app.command()(align.align)
 app.command()(align.resume)
 app.add_typer(instruments.app, name="instruments")

@@ -5,12 +5,23 @@ take it. What was done out of order is not forbidden, and is called exploratory:
 data that were opened before the search ended, a plan that was changed.
 """
 
+import itertools
 import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hofsteer.files import hash_bytes
+from hofsteer.alignment.objective import forms
+from hofsteer.config import RunConfig, check_table, read_toml, resolve
+from hofsteer.errors import ConfigError
+from hofsteer.files import append_line, hash_bytes, replace_text
+from hofsteer.instruments import Administration, load_instrument
+from hofsteer.instruments.base import Instrument
+from hofsteer.targets import target_for
 
 FORMAT = 1
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -47,13 +58,32 @@ class Margins(_Table):
 
 
 class HeldOut(_Table):
-    """The factorial of forms that no search sees: every wording in every order, numbering and label style."""
+    """The factorial of forms that no search sees: wordings x orders x numberings x labels x system texts."""
 
-    wordings: Annotated[tuple[int, ...], Field(min_length=1)] = (2, 3)
+    wordings: tuple[int, ...] | None = None  # None: all that were not fitted
     orders: Annotated[tuple[Literal["listed", "reversed"], ...], Field(min_length=1)] = ("listed", "reversed")
     numberings: Annotated[tuple[Literal["rising", "falling"], ...], Field(min_length=1)] = ("rising",)
     labels: Annotated[tuple[Literal["digits", "letters"], ...], Field(min_length=1)] = ("digits",)
     systems: Annotated[tuple[str, ...], Field(min_length=1)] = ("",)  # system texts; "" is none
+
+    def forms(self, instrument: Instrument, fitted: Sequence[Administration]) -> tuple[Administration, ...]:
+        """Return the forms, those fitted left out. Raises ConfigError if none is left, or a wording is not there."""
+        there = range(min(len(item.wordings) for item in instrument.items))
+        seen = {form.wording for form in fitted}
+        wordings = self.wordings if self.wordings is not None else tuple(w for w in there if w not in seen)
+        if unknown := [w for w in wordings if w not in there]:
+            raise ConfigError(f"held_out.wordings wants wordings 0 to {there[-1]} of {instrument.id}, got {unknown[0]}")
+        facets = itertools.product(wordings, self.orders, self.numberings, self.labels, self.systems)
+        forms = [
+            replace(fitted[0], wording=w, order=o, numbering=n, labels=label, system=system or None)
+            for w, o, n, label, system in facets
+        ]
+        kept = tuple(form for form in forms if form not in fitted)
+        if not kept:
+            raise ConfigError(
+                f"want held-out forms of {instrument.id} beside those fitted, got none: leave a wording out"
+            )
+        return kept
 
 
 class Plan(_Table):
@@ -62,14 +92,14 @@ class Plan(_Table):
     format: int = FORMAT
     written: str  # UTC, ISO 8601
     model: str
-    targets: Annotated[tuple[str, ...], Field(min_length=1)]
+    targets: Annotated[tuple[str, ...], Field(min_length=1)]  # codes
     instrument: str = "vsm13"
-    constants: str | None = None
+    constants: str | None = None  # the policy; None is the instrument's default
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = tuple(range(10))
     settings: dict[str, Any] = {}  # of every search, by dotted key
     held_out: HeldOut = HeldOut()
-    instruments: tuple[str, ...] = ("ivs10",)  # the other instruments, those with human country data
-    choices: str | None = "vignettes"
+    instruments: tuple[str, ...] = ("ivs10",)  # the other instruments; those with data of the target's people count
+    choices: str | None = "vignettes"  # an instrument of choices, judged beside a persona
     margins: Margins = Margins()
 
     @property
@@ -77,3 +107,90 @@ class Plan(_Table):
         """SHA-256 of all but the time: what was decided, not when."""
         table = self.model_dump(mode="json", exclude={"written"})
         return hash_bytes(json.dumps(table, sort_keys=True, separators=(",", ":")).encode())
+
+    def run_config(self, target: str, seed: int) -> RunConfig:
+        """Return the settings of one of its searches. Raises ConfigError for a target or seed that is not planned."""
+        code = target_for(target, load_instrument(self.instrument)).code
+        if code not in self.targets:
+            raise ConfigError(f"the plan has the targets {', '.join(self.targets)}, got {code}")
+        if seed not in self.seeds:
+            raise ConfigError(f"the plan has the seeds {', '.join(map(str, self.seeds))}, got {seed}")
+        fixed = {"target": code, "instrument": self.instrument, "constants": self.constants, "search.seed": seed}
+        return resolve(flags={**self.settings, **fixed, "model.id": self.model, "plan": self.hash})
+
+
+def make_plan(**fields: Any) -> Plan:
+    """Return a checked plan, written now; fields are those of `Plan`. Raises HofsteerError for what cannot be met."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    plan = check_table(Plan, {"written": now, **{name: value for name, value in fields.items() if value is not None}})
+    instrument = load_instrument(plan.instrument)
+    codes = tuple(dict.fromkeys(target_for(name, instrument).code for name in plan.targets))
+    plan = plan.model_copy(update={"targets": codes})
+    config = plan.run_config(codes[0], plan.seeds[0])
+    plan.held_out.forms(instrument, forms(instrument, config.wordings, config.orders, config.cue))
+    for name in (*plan.instruments, *([plan.choices] if plan.choices else [])):
+        load_instrument(name)
+    return plan
+
+
+def write_plan(plan: Plan, path: Path) -> None:
+    """Write a plan to a new file. Raises ConfigError if there is one: a plan is not changed."""
+    import tomli_w
+
+    if path.exists():
+        raise ConfigError(f"{path} is there already, and a plan is not changed: write another")
+    table = {**plan.model_dump(mode="json", exclude_none=True), "hash": plan.hash}
+    replace_text(path, "# Fixed before the search. Its hash covers all but the time.\n" + tomli_w.dumps(table))
+
+
+def read_plan(path: Path) -> Plan:
+    """Return the plan in a file. Raises ConfigError if it is no plan, or was changed after it was written."""
+    table = read_toml(path)
+    recorded = table.pop("hash", None)
+    if (newer := table.get("format", FORMAT)) != FORMAT:
+        raise ConfigError(f"{path}: want a plan of format {FORMAT}, got {newer!r}")
+    plan = check_table(Plan, table)
+    if recorded != plan.hash:
+        raise ConfigError(
+            f"{path} was changed after it was written: its hash is {plan.hash[:12]}, and it says {str(recorded)[:12]}"
+        )
+    return plan
+
+
+def log_opening(path: Path, runs: Sequence[str]) -> None:
+    """Note beside a plan that its held-out data were opened now, for these runs."""
+    entry = {"opened": datetime.now(UTC).isoformat(timespec="seconds"), "runs": list(runs)}
+    append_line(_log(path), entry)
+
+
+def first_opening(path: Path) -> str | None:
+    """Return when a plan's held-out data were first opened, UTC in ISO 8601; None if they never were."""
+    log = _log(path)
+    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    return min((json.loads(line)["opened"] for line in lines), default=None)
+
+
+def departures(plan: Plan | None, opened: str | None, runs: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """Return why an evaluation is exploratory, in words; nothing where all was done in order.
+
+    Args:
+        plan: what was planned; None where nothing was.
+        opened: when its held-out data were first opened, before this evaluation.
+        runs: `plan` tables of the runs' provenance: the plan's hash and when the run started; empty without a plan.
+    """
+    if plan is None:
+        return ("there was no plan",)
+    found = []
+    if any(not run for run in runs):
+        found.append("a run was started without a plan")
+    elif any(run["hash"] != plan.hash for run in runs):
+        found.append("a run was started under another plan")
+    if any(run and run["started"] < plan.written for run in runs):
+        found.append("a run is older than the plan")
+    if opened is not None and any(run and run["started"] > opened for run in runs):
+        found.append(f"held-out data were opened at {opened}, before a run was started")
+    return tuple(found)
+
+
+def _log(path: Path) -> Path:
+    return path.with_suffix(".opened.jsonl")
