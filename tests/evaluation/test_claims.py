@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hofsteer.evaluation.claims import judge
-from hofsteer.evaluation.evidence import Evidence
+from hofsteer.evaluation.evidence import Evidence, Texts
 from hofsteer.evaluation.plan import Margins
 
 MARGINS = Margins()
@@ -27,6 +27,7 @@ def evidence(n=10, **changes):
         gains={"ivs10": about(0.6, n)},
         control_gains=np.linspace(-0.5, 0.4, 39),
         choice_share=about(0.9, n),
+        item_spread=0.1,
         valid_mass=np.full((n, 24), 0.99),
         order_agreement=about(0.95, n),
         style_drift=about(0.05, n),
@@ -34,6 +35,8 @@ def evidence(n=10, **changes):
         lost={"facts": about(0.005, n, 0.001)},
         kl=about(0.02, n, 0.001),
         noise_floor=10.6,
+        persona_loss=4.0,
+        persona_gains={"ivs10": 0.7},
     )
     return replace(good, **changes)
 
@@ -67,8 +70,8 @@ def test_fewer_than_ten_seeds_give_no_verdict_however_good(n):
             {"losses": {"midpoint": (np.full((10, 2), 1.0), np.array([12.0, 12.0]))}, "noise_floor": 14.0},
             "nothing-to-move",
         ),
-        ({"unusable": about(0.2)}, "refusals"),
-        ({"text_gap": about(14.0)}, "text"),
+        ({"texts": Texts(about(0.2), about(1.0))}, "refusals"),
+        ({"texts": Texts(about(0.0), about(14.0))}, "text"),
     ],
 )
 def test_nothing_stands_behind_a_closed_gate(changes, gate):
@@ -113,7 +116,7 @@ def test_between_the_bounds_it_is_undecided_and_says_how_many_seeds_it_takes():
     assert (claim.alone, claim.word) == ("undecided", "undecided")
     assert 10 < claim.seeds_needed < 100
     assert verdict.claims[2].word == "undecided"  # it needs the one before
-    assert "needs the claim carries-over" in verdict.claims[2].because
+    assert "after carries-over" in verdict.claims[2].because
 
 
 def test_what_was_not_measured_is_undecided_and_never_supported():

@@ -118,7 +118,7 @@ def judge(evidence: Evidence, margins: Margins) -> Verdict:
         word = _all([standing, alone])
         claims.append(Claim(name, alone, word, tuple(parts), because if standing != "supported" else ""))
         if standing == "supported" and word != "supported":
-            because = f"it needs the claim {name}, which is {word}"
+            because = f"after {name}, which is {word}"
         standing = word
     return Verdict(gates, tuple(claims), evidence.n_seeds, margins.seeds_for_a_verdict)
 
@@ -134,11 +134,9 @@ def _gates(evidence: Evidence, margins: Margins) -> tuple[Gate, ...]:
             bool(mass.mean() >= margins.valid_mass and mass.min() >= margins.item_valid_mass),
         )
     ]
-    if evidence.unusable is not None:
-        share = float(evidence.unusable.mean())
+    if evidence.texts is not None:
+        share, gap = float(evidence.texts.unusable.mean()), float(evidence.texts.gap.mean())
         gates.append(Gate("refusals", share, f"at most {margins.refused:g}", share <= margins.refused))
-    if evidence.text_gap is not None:
-        gap = float(evidence.text_gap.mean())
         gates.append(Gate("text", gap, f"at most {margins.text_gap:g} points", gap <= margins.text_gap))
     order, drift = float(evidence.order_agreement.mean()), float(evidence.style_drift.mean())
     gates += [

@@ -24,6 +24,14 @@ class Abilities:
 
 
 @dataclass(frozen=True, eq=False)
+class Texts:
+    """What written answers add, one number a seed."""
+
+    unusable: Floats  # (S,), share of texts that are refusals or cannot be parsed
+    gap: Floats  # (S,), points between the scores of texts and of first tokens beyond the read-out floor
+
+
+@dataclass(frozen=True, eq=False)
 class Question:
     """What is asked of soft prompts: where they should lead, in which forms, and beside whom."""
 
@@ -53,6 +61,7 @@ class Evidence:
     gains: Mapping[str, Floats]  # other instrument -> G (S,): 1 - distance / naive distance
     control_gains: Floats  # (K,), G towards this target of soft prompts for others, on the first other instrument
     choice_share: Floats | None  # (S,), how far choices move along a persona's way; None: no yardstick
+    item_spread: float | None  # option values: deviation of item means between seeds, mean over items; None with one
     valid_mass: Floats  # (S, I), mean over held-out forms
     order_agreement: Floats  # (S,), correlation of item means, straight and reversed
     style_drift: Floats  # (S,), steps of a five-point scale on content-free items
@@ -60,8 +69,9 @@ class Evidence:
     lost: Mapping[str, Floats]  # ability -> share lost (S,)
     kl: Floats | None  # (S,), nats a token
     noise_floor: float  # points
-    unusable: Floats | None = None  # (S,), share of texts that are refusals or cannot be parsed; None: no texts
-    text_gap: Floats | None = None  # (S,), points between first tokens and texts beyond the read-out floor
+    persona_loss: float  # points, of the persona on the held-out forms
+    persona_gains: Mapping[str, float]  # other instrument -> G of the persona
+    texts: Texts | None = None  # None: not asked for
 
     @property
     def n_seeds(self) -> int:
@@ -80,6 +90,7 @@ def collect(
     question: Question,
     controls: SoftPrompts | None = None,
     abilities: Callable[[SoftPrompts | None], Abilities] | None = None,
+    texts: Texts | None = None,
 ) -> Evidence:
     """Ask everything that a verdict needs.
 
@@ -89,6 +100,7 @@ def collect(
         question: where they should lead.
         controls: (K, L, W), found for other targets with the same budget; None for none.
         abilities: what measures other abilities, without (None) and with soft prompts.
+        texts: what was written behind the soft prompts, if that was asked for.
 
     Raises:
         ModelError: answers cannot be used, with the reason.
@@ -118,6 +130,7 @@ def collect(
         gains=gains,
         control_gains=led,
         choice_share=_choice_share(respondent, soft_prompts, question),
+        item_spread=_item_spread(instrument.item_means(steered.probabilities).mean(axis=1)),
         valid_mass=steered.valid_mass.mean(axis=1),
         order_agreement=_order_agreement(respondent, soft_prompts, question.fitted),
         style_drift=_style_drift(respondent, soft_prompts),
@@ -125,22 +138,32 @@ def collect(
         lost={name: before.kept[name] - kept for name, kept in after.kept.items()},
         kl=after.kl,
         noise_floor=question.noise_floor,
+        persona_loss=_persona_loss(respondent, question, own),
+        persona_gains={
+            name: float(gain(respondent, None, place, name, question.persona)[0])
+            for name, place in question.elsewhere.items()
+        },
+        texts=texts,
     )
 
 
-def gain(respondent: Respondent, soft_prompts: SoftPrompts, place: Target, name: str) -> Floats:
+def gain(
+    respondent: Respondent, soft_prompts: SoftPrompts | None, place: Target, name: str, system: str | None = None
+) -> Floats:
     """Return G (S,), 1 - distance / naive distance to a place on another instrument, in either order of options.
 
-    Distances are Euclidean, as on the map; 1 is there, 0 as far as without a soft prompt, below 0 farther.
+    Distances are Euclidean, as on the map; 1 is there, 0 as far as with neither soft prompt nor system text, below 0
+    farther.
     """
     instrument = load_instrument(name)
-    forms = [Administration(instrument, order=order) for order in ("listed", "reversed")]
     goal = place.vector(instrument.dimension_ids)
-    after, before = (
-        map_distance(instrument.score(_answers(respondent, forms, prompts).probabilities).mean(axis=1), goal)
-        for prompts in (soft_prompts, None)
-    )
-    return np.asarray(1 - after / before[0])
+
+    def distance(prompts: SoftPrompts | None, said: str | None) -> Floats:
+        forms = [Administration(instrument, order=order, system=said) for order in ("listed", "reversed")]
+        scores = instrument.score(_answers(respondent, forms, prompts).probabilities).mean(axis=1)
+        return map_distance(scores, goal)
+
+    return np.asarray(1 - distance(soft_prompts, system) / distance(None, None)[0])
 
 
 def _answers(
@@ -150,6 +173,17 @@ def _answers(
     if reasons := [reason for reason in responses.failures if reason is not None]:
         raise ModelError(f"no usable answers to {forms[0].instrument.id}: {reasons[0]}")
     return responses
+
+
+def _item_spread(means: Floats) -> float | None:
+    """Return how far seeds differ item by item (S, I): runs of one loss need not have found the same answers."""
+    return float(means.std(axis=0, ddof=1).mean()) if len(means) > 1 else None
+
+
+def _persona_loss(respondent: Respondent, question: Question, constants: Constants) -> float:
+    forms = [replace(form, system=question.persona) for form in question.held_out]
+    scores = question.instrument.score(_answers(respondent, forms).probabilities) + constants.values
+    return float(index_loss(scores, question.target.vector(question.instrument.dimension_ids)).mean())
 
 
 def _rank(question: Question, reached: Floats) -> int:

@@ -12,6 +12,7 @@ from hofsteer.config import EXPECTED, ModelSettings, ReadOut, check_model
 from hofsteer.errors import InstrumentError, ModelError
 from hofsteer.instruments import Administration, Instrument
 from hofsteer.instruments.base import Floats
+from hofsteer.respondent.choice import Question
 from hofsteer.respondent.draws import draw_shares
 from hofsteer.respondent.drift import Neutral
 from hofsteer.respondent.render import Rendered
@@ -86,6 +87,14 @@ class Respondent(ABC):
             ModelError: it writes no text.
         """
         raise ModelError(f"{self.settings.id} writes no text, so its drift cannot be penalised: leave drift_penalty 0")
+
+    def preferences(self, questions: Sequence[Question], soft_prompts: SoftPrompts | None = None) -> Floats:
+        """Return how likely each answer is among those to its question (P, Q, A); see `respondent/choice.py`.
+
+        Raises:
+            ModelError: it writes no text.
+        """
+        raise ModelError(f"{self.settings.id} writes no text, so it cannot be asked what it would rather say")
 
     def neutral(self) -> tuple[Neutral, ...] | None:
         """The neutral text as token ids, if it is put as tokens."""

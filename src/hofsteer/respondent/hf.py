@@ -21,6 +21,7 @@ from hofsteer.instruments import Administration
 from hofsteer.instruments.base import Floats
 from hofsteer.respondent import mini
 from hofsteer.respondent.base import Respondent, Responses, SoftPrompts, common_instrument, make_responses
+from hofsteer.respondent.choice import Question, preferences, render_questions
 from hofsteer.respondent.drift import Neutral, drift_of, load_exchanges, render_neutral
 from hofsteer.respondent.generate import generated_responses
 from hofsteer.respondent.loading import load_model
@@ -153,6 +154,13 @@ class HFRespondent(Respondent):
     def drift(self, soft_prompts: SoftPrompts) -> Floats:
         """Return how far soft prompts move the model on neutral text; see `Respondent.drift`."""
         return drift_of(self.passes, self._to_device(soft_prompts), self.neutral())
+
+    def preferences(self, questions: Sequence[Question], soft_prompts: SoftPrompts | None = None) -> Floats:
+        """Return how likely each answer is among those to its question (P, Q, A); see `Respondent.preferences`."""
+        if soft_prompts is None:
+            soft_prompts = np.zeros((1, 0, self.width), dtype=np.float32)
+        rendered = render_questions(questions, self.tokenizer, self.settings.template)
+        return preferences(self.passes, self._to_device(soft_prompts), rendered)
 
     def neutral(self) -> tuple[Neutral, ...]:
         """The neutral text as token ids, rendered on first use and never again."""

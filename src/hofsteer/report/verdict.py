@@ -1,0 +1,121 @@
+"""The verdict on runs, as tables and sentences: gates, claims with their evidence, and what was out of order."""
+
+from html import escape
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from hofsteer.evaluation.claims import TITLES, Claim, Part
+from hofsteer.evaluation.runs import RunsEvaluation
+from hofsteer.report.html import STYLE
+from hofsteer.report.statement import MINI_STATEMENT
+
+GATE_HEADS = ("gate", "measured", "wanted", "")
+CLAIM_HEADS = ("claim and its parts", "measured", "95 % bounds", "wanted", "")
+
+
+def gate_rows(evaluation: RunsEvaluation) -> list[tuple[str, ...]]:
+    """Return a row a gate."""
+    return [
+        (gate.name, f"{gate.value:.3g}", gate.wanted, "open" if gate.open else "CLOSED")
+        for gate in evaluation.verdict.gates
+    ]
+
+
+def claim_rows(evaluation: RunsEvaluation) -> list[tuple[bool, tuple[str, ...]]]:
+    """Return a row a claim (True) and a row for each of its parts (False)."""
+    rows: list[tuple[bool, tuple[str, ...]]] = []
+    for number, claim in enumerate(evaluation.verdict.claims, start=1):
+        rows.append((True, (f"{number}. {TITLES[claim.name]}", "", "", "", _word(evaluation, claim))))
+        rows += [(False, (f"   {part.name}", *_numbers(part), part.wanted, _part_word(part))) for part in claim.parts]
+    return rows
+
+
+def sentences(evaluation: RunsEvaluation) -> list[str]:
+    """Return what has to be said with the tables."""
+    verdict, evidence = evaluation.verdict, evaluation.evidence
+    code, seeds = evaluation.target.code, verdict.n_seeds
+    said = []
+    if not verdict.given:
+        said.append(
+            f"No verdict: {seeds} search seed{'s' * (seeds != 1)}, and {verdict.least_seeds} are wanted. The words in "
+            "brackets are what the numbers would say."
+        )
+    if evaluation.exploratory:
+        said.append(f"Exploratory: {'; '.join(evaluation.exploratory)}.")
+    naive, steered = float(evidence.naive_losses.mean()), next(iter(evidence.losses.values()))[0]
+    said.append(
+        f"On {steered.shape[1]} held-out forms: steered {steered.mean():.1f} points from {evaluation.target.name}, the "
+        f"model alone {naive:.1f}, under a persona {evidence.persona_loss:.1f}; noise floor {evidence.noise_floor:.1f}."
+    )
+    gains = "; ".join(
+        f"{name}: steered {gain.mean():.2f}, persona {evidence.persona_gains[name]:.2f}"
+        for name, gain in evidence.gains.items()
+    )
+    if gains:
+        said.append(f"G, the share of the way on other instruments (1 is there, 0 has not moved): {gains}.")
+    if evaluation.untested:
+        said.append(f"Not testable: nothing is published of {code} on {', '.join(evaluation.untested)}.")
+    if evidence.item_spread is not None:
+        said.append(
+            f"Item means differ by {evidence.item_spread:.2f} steps between seeds (deviation, mean over items): runs "
+            "that reach one score need not have found the same answers."
+        )
+    for claim in verdict.claims:
+        if claim.alone == "undecided" and claim.seeds_needed is not None:
+            said.append(
+                f"{TITLES[claim.name]}: about {claim.seeds_needed} seeds would decide, if nothing else changes."
+            )
+    if evaluation.simulated:
+        said.append(MINI_STATEMENT)
+    return said
+
+
+def verdict_tables(evaluation: RunsEvaluation) -> tuple[Table, Table]:
+    """Return the gates and the claims for a terminal."""
+    gates = Table(title="Gates: what must be in order before anything is claimed", box=SIMPLE_HEAD, padding=0)
+    claims = Table(title=f"Claims about {evaluation.target.name}", box=SIMPLE_HEAD, padding=0)
+    for table, heads in ((gates, GATE_HEADS), (claims, CLAIM_HEADS)):
+        for column, head in enumerate(heads):
+            table.add_column(head, justify="left" if column in (0, len(heads) - 1) else "right")
+    for row in gate_rows(evaluation):
+        gates.add_row(*row, style=None if row[-1] == "open" else "bold")
+    for is_claim, row in claim_rows(evaluation):
+        claims.add_row(*row, style="bold" if is_claim else None)
+    return gates, claims
+
+
+def verdict_report(evaluation: RunsEvaluation) -> str:
+    """Return a self-contained HTML page: no script, nothing fetched, every text escaped."""
+    title = escape(f"{evaluation.model} steered towards {evaluation.target.name}: what was shown")
+    gates = _html(GATE_HEADS, [(row[-1] != "open", row) for row in gate_rows(evaluation)])
+    claims = _html(CLAIM_HEADS, claim_rows(evaluation))
+    paragraphs = "".join(f"<p>{escape(text)}</p>" for text in sentences(evaluation))
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
+        f"</head><body><h1>{title}</h1>{paragraphs}<h2>Gates</h2>{gates}<h2>Claims</h2>{claims}</body></html>\n"
+    )
+
+
+def _html(heads: tuple[str, ...], rows: list[tuple[bool, tuple[str, ...]]]) -> str:
+    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    body = ""
+    for strong, cells in rows:
+        texts = (f"<strong>{escape(cell)}</strong>" if strong else escape(cell) for cell in cells)
+        body += "<tr>" + "".join(f"<td>{text}</td>" for text in texts) + "</tr>"
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _word(evaluation: RunsEvaluation, claim: Claim) -> str:
+    word = claim.word.upper() if evaluation.verdict.given else f"({claim.word})"
+    return f"{word}: {claim.because}" if claim.because else word
+
+
+def _numbers(part: Part) -> tuple[str, str]:
+    value = "not measured" if part.value is None else f"{part.value:.3g}"
+    bounds = "" if part.bounds is None else f"{part.bounds[0]:.3g} to {part.bounds[1]:.3g}"
+    return value, bounds
+
+
+def _part_word(part: Part) -> str:
+    return part.word if part.seeds_needed is None else f"{part.word} ({part.seeds_needed} seeds?)"

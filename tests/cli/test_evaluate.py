@@ -1,0 +1,144 @@
+"""From a plan to the evaluation of runs, on a model that knows nothing."""
+
+import json
+import shutil
+
+import pytest
+
+QUICK = ("--set", "search.budget=8", "--set", "search.population_size=4", "--set", "space.tokens=2")
+ONE_FORM = ("--set", "wordings=[0]", "--set", 'orders=["listed"]')
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_folder, tmp_path_factory):
+    """A plan, two runs under it, and one for another target without it; only for looking at."""
+    from hofsteer import Respondent, align
+    from hofsteer.alignment.run import RunFolder
+    from hofsteer.evaluation.plan import make_plan, write_plan
+    from hofsteer.pipeline import start
+
+    folder = tmp_path_factory.mktemp("planned")
+    settings = {
+        "search.budget": 8,
+        "search.population_size": 4,
+        "space.tokens": 2,
+        "wordings": [0],
+        "orders": ["listed"],
+    }
+    plan = make_plan(model=str(tiny_folder), targets=["JPN"], seeds=(0, 1), settings=settings, constants="midpoint")
+    write_plan(plan, folder / "plan.toml")
+    respondent = Respondent.from_pretrained(str(tiny_folder))
+    for seed in plan.seeds:
+        start(plan.run_config("JPN", seed), respondent, folder / "own" / str(seed))
+    align(respondent, "CHN", out=folder / "others" / "chn", settings={**settings, "constants": "midpoint"})
+    assert RunFolder.open(folder / "own" / "0").config().plan == plan.hash
+    return folder
+
+
+@pytest.fixture
+def copied(runs, tmp_path):
+    return shutil.copytree(runs, tmp_path / "runs")
+
+
+def test_plan_then_align_then_evaluate(hofsteer, tiny_folder, tmp_path):
+    made = hofsteer("plan", "--targets", "JPN", "--model", tiny_folder, "--seeds", "1", *QUICK, *ONE_FORM)
+    assert made.code == 0
+    assert "1 seeds give no verdict; 10 do" in made.out
+    run = hofsteer("align", "--plan", "plan.toml", "--target", "Japan", "--out", tmp_path / "run")
+    assert run.code == 0
+    found = hofsteer("evaluate", tmp_path / "run", "--plan", "plan.toml", "--no-texts", "--json").json()
+    assert found["exploratory"] == []
+    assert found["verdict"] is None
+    assert found["seeds_for_a_verdict"] == 10
+    assert [claim["name"] for claim in found["claims"]] == [
+        "matches",
+        "carries-over",
+        "specific",
+        "choices",
+        "no-damage",
+    ]
+    assert {form["wording"] for form in found["held_out"]} == {1, 2, 3}
+
+
+@pytest.mark.slow
+def test_runs_and_controls(hofsteer, copied, tmp_path):
+    found = hofsteer(
+        "evaluate", copied / "own", "--controls", copied / "others", "--no-texts", "--out", tmp_path / "v", "--json"
+    )
+    table = found.json()
+    assert (table["seeds"], table["controls"], table["target"]) == ([0, 1], ["CHN"], "JPN")
+    assert table["exploratory"] == ["there was no plan"]
+    assert len(table["evidence"]["control_gains"]) == 1
+    assert len(table["evidence"]["gains"]["ivs10"]) == 2
+    assert table["claims"][2]["alone"] == "undecided"  # one control is none
+    assert json.loads((tmp_path / "v" / "verdict.json").read_text(encoding="utf-8")) == table
+    page = (tmp_path / "v" / "verdict.html").read_text(encoding="utf-8")
+    assert "No verdict: 2 search seeds" in page
+    assert "<script" not in page
+
+
+@pytest.mark.slow
+def test_for_people(hofsteer, copied):
+    said = " ".join(hofsteer("evaluate", copied / "own", "--plan", copied / "plan.toml").out.split())
+    for words in (
+        "Gates",
+        "valid-mass",
+        "refusals",
+        "Matches the scores",
+        "No damage",
+        "No verdict: 2 search seeds, and 10",
+    ):
+        assert words in said
+    assert "Exploratory" not in said
+    again = hofsteer("evaluate", copied / "own", "--plan", copied / "plan.toml", "--no-texts", "--json").json()
+    assert again["exploratory"] == []  # opened before, but after the runs were started
+
+
+@pytest.mark.slow
+def test_a_second_look_before_a_new_run_is_exploratory(hofsteer, copied):
+    log = copied / "plan.opened.jsonl"
+    log.write_text('{"opened": "2001-01-01T00:00:00+00:00", "runs": []}\n', encoding="utf-8")
+    table = hofsteer("evaluate", copied / "own", "--plan", copied / "plan.toml", "--no-texts", "--json").json()
+    assert table["exploratory"] == ["held-out data were opened at 2001-01-01T00:00:00+00:00, before a run was started"]
+
+
+def test_refused(refused, copied, tmp_path):
+    own, other = copied / "own" / "0", copied / "others" / "chn"
+    assert "has no config.toml, nor has one inside it" in refused("evaluate", tmp_path / "cwd")
+    assert "want runs for one target, got JPN and CHN; give other targets as --controls" in refused(
+        "evaluate", own, other
+    )
+    assert "aims at JPN as well" in refused("evaluate", own, "--controls", copied / "own" / "1")
+    shutil.copytree(own, copied / "again")
+    assert "got seed 0 twice: one draw is not two" in refused("evaluate", own, copied / "again")
+    shutil.rmtree(copied / "again" / "soft_prompt")
+    assert "has no soft prompt: the search is not finished; go on with hofsteer resume" in refused(
+        "evaluate", copied / "again"
+    )
+    config = copied / "own" / "1" / "config.toml"
+    config.write_text(config.read_text(encoding="utf-8").replace("format = 1", "format = 9", 1), encoding="utf-8")
+    assert "9" in refused("evaluate", copied / "own" / "1")
+    plan = copied / "plan.toml"
+    plan.write_text(plan.read_text(encoding="utf-8").replace("gain = 0.1", "gain = 0.01"), encoding="utf-8")
+    assert "was changed after it was written" in refused("evaluate", own, "--plan", plan)
+
+
+def test_runs_of_another_model_or_budget_are_not_judged_together(refused, copied):
+    provenance = copied / "own" / "1" / "provenance.json"
+    table = json.loads(provenance.read_text(encoding="utf-8"))
+    table["model"]["weights_sha256"] = "0" * 64
+    provenance.write_text(json.dumps(table), encoding="utf-8")
+    assert "1 has another model than 0" in refused("evaluate", copied / "own")
+    assert "the runs were found on weights 000000000000" in refused("evaluate", copied / "own" / "1")
+    config = copied / "others" / "chn" / "config.toml"
+    config.write_text(config.read_text(encoding="utf-8").replace("budget = 8", "budget = 12"), encoding="utf-8")
+    said = refused("evaluate", copied / "own" / "0", "--controls", copied / "others" / "chn")
+    assert "want runs of one budget, got 8 in 0 and 12 in chn" in said
+
+
+def test_beside_a_plan_nothing_else_is_said(refused, copied, tmp_path):
+    plan = ("align", "--plan", copied / "plan.toml", "--out", tmp_path / "x")
+    assert "leave search.budget out, or change the plan" in refused(*plan, "--budget", "9")
+    assert "the plan has the targets JPN, got SAU" in refused(*plan, "--target", "SAU")
+    assert "the plan has the seeds 0, 1, got 5" in refused(*plan, "--seed", "5")
+    assert "--held-out wants numbers of wordings" in refused("plan", "--targets", "JPN", "--held-out", "two")

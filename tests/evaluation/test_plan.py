@@ -1,0 +1,111 @@
+"""A plan is fixed before the search, and says so if it was not."""
+
+import pytest
+
+from hofsteer.alignment.objective import forms
+from hofsteer.errors import ConfigError, TargetError
+from hofsteer.evaluation.plan import (
+    HeldOut,
+    departures,
+    first_opening,
+    log_opening,
+    make_plan,
+    read_plan,
+    write_plan,
+)
+from hofsteer.instruments import Administration, load_instrument
+
+VSM13 = load_instrument("vsm13")
+
+
+@pytest.fixture
+def plan():
+    return make_plan(model="mini", targets=["china", "JPN", "CHN"], seeds=(0, 1), settings={"search.budget": 64})
+
+
+def test_a_plan_is_read_as_it_was_written(plan, tmp_path):
+    write_plan(plan, tmp_path / "plan.toml")
+    assert read_plan(tmp_path / "plan.toml") == plan
+    assert plan.targets == ("CHN", "JPN")
+    with pytest.raises(ConfigError, match="is there already, and a plan is not changed"):
+        write_plan(plan, tmp_path / "plan.toml")
+
+
+def test_a_changed_plan_is_refused(plan, tmp_path):
+    path = tmp_path / "plan.toml"
+    write_plan(plan, path)
+    path.write_text(path.read_text(encoding="utf-8").replace("loss = 10.0", "loss = 20.0"), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"plan\.toml was changed after it was written: its hash is \w{12}"):
+        read_plan(path)
+
+
+def test_the_hash_is_of_what_was_decided_and_not_of_the_time(plan):
+    later = plan.model_copy(update={"written": "2030-01-01T00:00:00+00:00"})
+    assert later.hash == plan.hash
+    assert plan.model_copy(update={"seeds": (0, 1, 2)}).hash != plan.hash
+
+
+def test_a_newer_format_and_unknown_keys_are_named(plan, tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text("format = 2\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="want a plan of format 1, got 2"):
+        read_plan(path)
+    with pytest.raises(ConfigError, match=r"margins\.los.* did you mean"):
+        make_plan(model="mini", targets=["JPN"], margins={"los": 3})
+    with pytest.raises(TargetError, match="did you mean"):
+        make_plan(model="mini", targets=["Japann"])
+    with pytest.raises(ConfigError, match="budgt"):
+        make_plan(model="mini", targets=["JPN"], settings={"search.budgt": 3})
+
+
+def test_runs_take_everything_from_it(plan):
+    config = plan.run_config("China", 1)
+    assert (config.target, config.search.seed, config.search.budget, config.plan) == ("CHN", 1, 64, plan.hash)
+    with pytest.raises(ConfigError, match="the plan has the targets CHN, JPN, got SAU"):
+        plan.run_config("SAU", 0)
+    with pytest.raises(ConfigError, match="the plan has the seeds 0, 1, got 7"):
+        plan.run_config("CHN", 7)
+
+
+def test_held_out_forms_are_none_of_those_fitted():
+    fitted = forms(VSM13, [0, 1], ["listed", "reversed"])
+    held_out = HeldOut().forms(VSM13, fitted)
+    assert {(form.wording, form.order) for form in held_out} == {(w, o) for w in (2, 3) for o in ("listed", "reversed")}
+    whole = HeldOut(wordings=(0, 2), labels=("digits", "letters"), systems=("", "Be brief.")).forms(VSM13, fitted)
+    assert len(whole) == 2 * 2 * 2 * 2 - 2  # the two fitted forms of wording 0 are left out
+    assert not set(whole) & set(fitted)
+    with pytest.raises(ConfigError, match=r"held_out\.wordings wants wordings 0 to 3 of vsm13-own, got 9"):
+        HeldOut(wordings=(9,)).forms(VSM13, fitted)
+    with pytest.raises(ConfigError, match="leave a wording out"):
+        HeldOut(wordings=(0,)).forms(VSM13, fitted)
+    with pytest.raises(ConfigError, match="leave a wording out"):
+        make_plan(model="mini", targets=["JPN"], settings={"wordings": [0, 1, 2, 3]})
+
+
+def test_one_fitted_form_leaves_the_other_wordings():
+    held_out = HeldOut().forms(VSM13, [Administration(VSM13)])
+    assert {form.wording for form in held_out} == {1, 2, 3}
+
+
+def test_what_was_done_out_of_order_is_exploratory(plan):
+    in_order = {"hash": plan.hash, "started": "2999-01-01T00:00:00+00:00"}
+    assert departures(plan, None, [in_order, in_order]) == ()
+    assert departures(None, None, [in_order]) == ("there was no plan",)
+    assert departures(plan, None, [in_order, {}]) == ("a run was started without a plan",)
+    assert departures(plan, None, [{**in_order, "hash": "other"}]) == ("a run was started under another plan",)
+    assert departures(plan, None, [{**in_order, "started": "2000-01-01T00:00:00+00:00"}]) == (
+        "a run is older than the plan",
+    )
+    opened = "2998-01-01T00:00:00+00:00"
+    assert departures(plan, opened, [in_order]) == (f"held-out data were opened at {opened}, before a run was started",)
+    assert departures(plan, "2999-06-01T00:00:00+00:00", [in_order]) == ()  # opened after the runs: looked at twice
+
+
+def test_openings_are_logged_beside_the_plan(tmp_path):
+    path = tmp_path / "plan.toml"
+    assert first_opening(path) is None
+    log_opening(path, ["run-0"])
+    first = first_opening(path)
+    log_opening(path, ["run-1"])
+    assert first_opening(path) == first
+    assert len((tmp_path / "plan.opened.jsonl").read_text(encoding="utf-8").splitlines()) == 2
