@@ -63,7 +63,7 @@ def test_no_answer_of_the_probe_begins_as_another_goes():
 def test_in_the_stereotypes_each_answer_word_is_hoped_for_as_often_as_not():
     """A model that always says `she`, or always `he`, is even."""
     probe = load_probe()["stereotypes"]
-    first = " ".join(question.answers[0] for question in probe).lower().split()
+    first = " ".join(question.answers[0] for question in probe).lower().replace(".", "").split()
     women, men = (sum(first.count(word) for word in words) for words in (("she", "wife"), ("he", "father", "son")))
     assert women == men == len(probe) / 2
 
