@@ -701,7 +701,9 @@ def test_constants_that_do_not_help_are_said(tmp_path, caplog):
     run = align(deaf, "JPN", out=tmp_path / "run", settings={**TIED, "constants": "anchor:USA,CHN,JPN"})
     warnings = [record.getMessage() for record in caplog.records]
     assert any("hardly follow the published ones on PDI, IDV" in warning for warning in warnings)
-    assert "the target JPN is one of the anchors: its persona is taken to be right" in warnings
+    note = "The target JPN is one of the anchors: the constants were fitted to its own published scores."
+    assert note in warnings
+    assert run.evaluation.notes == (note,)
     assert "Warning: under personas the scores hardly follow" in (run.path / "report.html").read_text(encoding="utf-8")
 
 

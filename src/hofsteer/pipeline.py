@@ -287,7 +287,7 @@ def _finish(
     policies = [objective.constants, *map(Constants.from_json, others)]
     evaluation = evaluate_run(objective.afresh(), SoftPrompt.load(adapter), policies)
     note = start_note(run.read_json("provenance.json").get("start", {"kind": "noise"}))
-    evaluation = replace(evaluation, notes=(note,) if note else ())
+    evaluation = replace(evaluation, notes=((note,) if note else ()) + _anchor_notes(objective))
     result = Run(run, config, evaluation, state.evaluations, run.seconds(), rule)
     with named_write_errors(run.path, state.generation):
         replace_text(adapter / "README.md", adapter_card(evaluation, model_name, objective.instrument))
@@ -333,14 +333,20 @@ def _recorded_constants(run: RunFolder, config: RunConfig, unasked: Constants) -
 
 
 def _warn_of_constants(objective: Objective) -> None:
+    if weak := objective.constants.weak(objective.instrument.dimension_ids):
+        log.warning("%s", weak_constants(weak))
+    for note in _anchor_notes(objective):
+        log.warning("%s", note)
+
+
+def _anchor_notes(objective: Objective) -> tuple[str, ...]:
+    """Return what must be said where the target is one of the anchors."""
     constants, target = objective.constants, objective.target
     assert target is not None
-    if weak := constants.weak(objective.instrument.dimension_ids):
-        log.warning("%s", weak_constants(weak))
-    if constants.kind.startswith(ANCHOR):
-        codes = [country.code.partition("@")[0] for country in anchors(constants.kind)]
-        if target.code.partition("@")[0] in codes:
-            log.warning("the target %s is one of the anchors: its persona is taken to be right", target.code)
+    found = anchors(constants.kind) if constants.kind.startswith(ANCHOR) else ()
+    if target.code.partition("@")[0] not in [country.code.partition("@")[0] for country in found]:
+        return ()
+    return (f"The target {target.code} is one of the anchors: the constants were fitted to its own published scores.",)
 
 
 def _check_weights(config: RunConfig, instrument: Instrument, target: Target) -> None:

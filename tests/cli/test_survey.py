@@ -77,6 +77,18 @@ def test_constants_of_anchors(hofsteer, tiny_folder):
     assert "so that the personas of 2 countries score as published on average. Slope and R2 of computed" in said
 
 
+@pytest.mark.slow
+def test_constants_are_fitted_to_all_measured_countries_by_default(hofsteer, all_measured_countries):
+    result = hofsteer("survey", "--as", "JPN", "--json")
+    table = result.json()
+    assert (table["constants"], result.err) == ("fitted", "")
+    assert list(table["losses"]) == ["fitted", "midpoint"]
+    fitted = table["policies"][0]
+    assert len(fitted["countries"]) == 64
+    assert all(0.7 < slope < 0.95 for slope in fitted["slopes"].values())  # `mini` keeps 15 % of a bias by design
+    assert all(abs(value - 50) < 6 for value in fitted["values"].values())  # of which C takes its share
+
+
 def test_several_personas_and_their_differences(hofsteer, tiny_folder):
     both = hofsteer("survey", "--model", tiny_folder, "--as", "JPN", "--as", "USA", "--json").json()
     alone = [hofsteer("survey", "--model", tiny_folder, "--as", c, "--json").json() for c in ("JPN", "USA")]
