@@ -1,6 +1,6 @@
 """Write the answers that `factor_oracle.R` analyses: 400 respondents, 12 items of five categories, three factors.
 
-python tools/factor_data.py > tests/golden/factor_data.csv
+Run as `python tools/factor_data.py > tests/golden/factor_data.csv`.
 """
 
 import numpy as np

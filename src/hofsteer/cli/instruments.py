@@ -9,6 +9,7 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
+from hofsteer.cli.fit import fit
 from hofsteer.cli.output import AsJson, InstrumentName, messages, print_json, results
 from hofsteer.errors import InstrumentError
 from hofsteer.files import replace_text
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from hofsteer.instruments import Instrument, Item, Leakage
     from hofsteer.instruments.rater import Agreement
 
-app = typer.Typer(help="List the bundled surveys, or show one.", invoke_without_command=True)
+app = typer.Typer(help="List the bundled surveys, show one, or fit one to answers.", invoke_without_command=True)
+app.command()(fit)
 
 
 @app.callback()

@@ -8,6 +8,8 @@ from hofsteer.errors import did_you_mean
 from hofsteer.instruments.base import Zero
 from hofsteer.instruments.scoring import Method
 
+FILL_IN = "FILL IN"  # begins a text that its author has still to write
+
 Text = Annotated[str, Field(min_length=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 

@@ -15,6 +15,7 @@ from hofsteer.files import hash_bytes
 from hofsteer.instruments.base import Instrument, Item, Option
 from hofsteer.instruments.dimensions import build_dimensions
 from hofsteer.instruments.format import (
+    FILL_IN,
     InstrumentFile,
     ItemFile,
     OptionFile,
@@ -121,6 +122,9 @@ def _item(table: ItemFile, scales: Mapping[str, list[OptionFile]], path: Path) -
         raise InstrumentError(f"{place} uses unknown scale {table.scale!r}{did_you_mean(table.scale, scales)}")
     options = table.options if table.scale is None else scales[table.scale]
     assert options is not None
+    unwritten = [text for text in (*table.wordings, *(option.text for option in options)) if text.startswith(FILL_IN)]
+    if unwritten:
+        raise InstrumentError(f"{place} has texts still to be written: {unwritten[0]!r}")
     if len({option.text for option in options}) < len(options):
         raise InstrumentError(f"{place} wants options that differ, got one text twice")
     if not table.optional and len({option.value for option in options}) < 2:

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from hofsteer.errors import InstrumentError
+from hofsteer.instruments.factor import number
 from hofsteer.instruments.factor.correlation import correlations, kind_for, pairwise_pearson, smoothed
 from hofsteer.instruments.factor.extraction import extract
 from hofsteer.instruments.factor.number import number_of_factors
@@ -28,8 +29,8 @@ def test_known_loadings_come_back():
     ones = np.ones(len(answers))
     found = correlations(answers, ones, kind_for(answers), "em")
     assert found.kind == "polychoric"
-    number = number_of_factors(found.matrix, answers, ones, found.kind, draws=40)
-    assert (number.parallel, number.map) == (5, 5)
+    found_number = number_of_factors(found.matrix, answers, ones, found.kind, draws=40)
+    assert (found_number.parallel, found_number.map) == (5, 5)
     loadings = rotate(extract(found.matrix, 5, "minres").loadings, "oblimin").loadings
     assert matched_congruence(truth, loadings).min() > 0.98
     order = np.abs(truth.T @ loadings).argmax(axis=1)
@@ -40,9 +41,9 @@ def test_known_loadings_come_back():
 def test_nothing_is_found_in_noise():
     rng = np.random.default_rng(3)
     noise = rng.integers(1, 6, size=(500, 10)).astype(float)
-    number = number_of_factors(pairwise_pearson(noise, np.ones(500)), noise, np.ones(500), "pearson", draws=100)
-    assert number.parallel == 0
-    assert number.agreed is None
+    found_number = number_of_factors(pairwise_pearson(noise, np.ones(500)), noise, np.ones(500), "pearson", draws=100)
+    assert found_number.parallel == 0
+    assert found_number.agreed is None
 
 
 def test_parallel_analysis_with_permuted_polychorics_by_grid_is_that_in_full():
@@ -146,3 +147,13 @@ def test_rotation_is_the_same_for_flipped_and_shuffled_loadings():
         once, again = rotate(loadings, name), rotate(loadings[:, [2, 0, 1]] * [-1, 1, -1], name)
         np.testing.assert_allclose(once.loadings, again.loadings, rtol=0, atol=1e-5)
         assert (once.loadings.sum(axis=0) > 0).all()
+
+
+def test_shifted_permutations_give_the_reference_that_fresh_ones_do(monkeypatch):
+    answers, _ = respondents(n=1500, items=8, factors=2)
+    matrix = pairwise_pearson(answers, np.ones(1500))
+    fresh = number_of_factors(matrix, answers, np.ones(1500), "pearson", draws=400)
+    monkeypatch.setattr(number, "MANY", 1000)
+    shifted = number_of_factors(matrix, answers, np.ones(1500), "pearson", draws=400)
+    np.testing.assert_allclose(shifted.reference, fresh.reference, rtol=0, atol=0.01)
+    assert (shifted.reference != fresh.reference).any()

@@ -1,19 +1,24 @@
 """How many factors there are: parallel analysis by permutation, and Velicer's minimum average partial."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hofsteer.instruments.base import Floats
 from hofsteer.instruments.factor.correlation import Kind, pairwise_pearson
 from hofsteer.instruments.factor.polychoric import Grid, ordinal, pair_tables, polychoric
 
+Columns = NDArray[Any]  # (I, n), standardised answers or codes
+
 DRAWS = 500
 PERCENTILE = 95.0
 PERMUTATIONS = 7302  # stream
 THREADS = 2
+MANY, SHIFTS = 10_000, 20  # from so many rows on, each permutation serves for so many draws
 GRID_ANGLE, GRID_STEPS = 0.5, 20  # correlations of permuted answers are small; others are computed in full
 
 
@@ -58,13 +63,18 @@ def number_of_factors(
         draws: of permuted answers.
     """
     eigenvalues = np.asarray(np.linalg.eigvalsh(matrix)[::-1], dtype=np.float64)
-    correlate = _permuted_polychoric(answers, weights) if kind == "polychoric" else _permuted_pearson(answers, weights)
+    columns, correlate = _polychoric(answers, weights) if kind == "polychoric" else _pearson(answers, weights)
 
-    def draw(index: int) -> Floats:
-        return np.asarray(np.linalg.eigvalsh(correlate(np.random.default_rng([seed, index, PERMUTATIONS])))[::-1])
+    block = SHIFTS if len(answers) >= MANY else 1
+
+    def draw(index: int) -> list[Floats]:
+        rng = np.random.default_rng([seed, index, PERMUTATIONS])
+        count = min(block, draws - index * block)
+        mixed = _permuted(columns, rng, count)
+        return [np.asarray(np.linalg.eigvalsh(correlate(m))[::-1], dtype=np.float64) for m in mixed]
 
     with ThreadPoolExecutor(THREADS) as pool:
-        drawn = np.stack(list(pool.map(draw, range(draws))))
+        drawn = np.stack([row for rows in pool.map(draw, range(-(-draws // block))) for row in rows])
     reference = np.asarray(np.percentile(drawn, PERCENTILE, axis=0), dtype=np.float64)
     above = eigenvalues > reference
     partials = average_partials(matrix)
@@ -92,35 +102,50 @@ def average_partials(matrix: Floats) -> Floats:
     return averages
 
 
-def _permuted_pearson(answers: Floats, weights: Floats) -> Callable[[np.random.Generator], Floats]:
-    plain = not np.isnan(answers).any() and np.ptp(weights) == 0
-    if not plain:
-        return lambda rng: pairwise_pearson(rng.permuted(answers, axis=0), weights)
+def _permuted(columns: Columns, rng: np.random.Generator, count: int) -> Iterator[Columns]:
+    """Give `count` versions of columns (I, n), each permuted independently of the others.
+
+    A permutation costs more than the correlations of many respondents, so those after the first are the first one's
+    columns, each moved round by a random number of rows: permutations that are as random, though not independent of the
+    first. With many rows the correlations of two of them have nothing to do with each other.
+    """
+    first = rng.permuted(columns, axis=1)
+    yield first
+    n = columns.shape[1]
+    for _ in range(count - 1):
+        moved = np.empty_like(first)
+        for row, source, by in zip(moved, first, rng.integers(n, size=len(first)).tolist(), strict=True):
+            row[: n - by], row[n - by :] = source[by:], source[:by]
+        yield moved
+
+
+def _pearson(answers: Floats, weights: Floats) -> tuple[Columns, Callable[[Columns], Floats]]:
+    """Return columns (I, n) to permute, and what correlates them once they are."""
+    if np.isnan(answers).any() or np.ptp(weights) > 0:
+        return np.ascontiguousarray(answers.T), lambda mixed: pairwise_pearson(mixed.T, weights)
     deviations = answers - answers.mean(axis=0)
     columns = np.ascontiguousarray((deviations / np.linalg.norm(deviations, axis=0)).T, dtype=np.float32)
-
-    def correlate(rng: np.random.Generator) -> Floats:
-        mixed = rng.permuted(columns, axis=1)
-        return np.asarray(mixed @ mixed.T, dtype=np.float64)
-
-    return correlate
+    return columns, lambda mixed: np.asarray(mixed @ mixed.T, dtype=np.float64)
 
 
-def _permuted_polychoric(answers: Floats, weights: Floats) -> Callable[[np.random.Generator], Floats]:
-    """Permuting leaves thresholds as they are, so the probabilities of all tables are computed once, on a grid."""
+def _polychoric(answers: Floats, weights: Floats) -> tuple[Columns, Callable[[Columns], Floats]]:
+    """Return the same for polychoric correlations.
+
+    Permuting leaves thresholds as they are, so the probabilities of all tables are computed once, on a grid.
+    """
     data = ordinal(answers, weights)
     items = answers.shape[1]
     first, second = np.triu_indices(items, 1)
     grid = Grid.over(data.thresholds[first], data.thresholds[second], GRID_ANGLE, GRID_STEPS)
     carried = None if np.ptp(weights) == 0 else weights
 
-    def correlate(rng: np.random.Generator) -> Floats:
-        mixed = rng.permuted(data.codes, axis=0)
-        found, at_the_end = grid.best(pair_tables(mixed, data.categories, carried))
-        if at_the_end.any():
-            return polychoric(np.where(mixed < 0, np.nan, mixed), weights)
+    def correlate(mixed: Columns) -> Floats:
+        codes = mixed.T
+        found, beyond = grid.best(pair_tables(codes, data.categories, carried))
+        if beyond.any():
+            return polychoric(np.where(codes < 0, np.nan, codes), weights)
         matrix = np.eye(items)
         matrix[first, second] = matrix[second, first] = found
         return matrix
 
-    return correlate
+    return np.ascontiguousarray(data.codes.T), correlate

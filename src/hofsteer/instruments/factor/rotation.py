@@ -12,6 +12,7 @@ Rotation = Literal["oblimin", "varimax"]
 STARTS = 30  # random ones, beside the unrotated loadings
 STEPS = 1000
 PRECISION = 1e-6  # length of the projected gradient
+ANGLE = 1e-9  # radians of the last planar rotations
 SAME = 1e-6  # criteria that differ less have found the same rotation
 STARTS_STREAM = 7301
 
@@ -117,15 +118,21 @@ def _oblimin(loadings: Floats, start: Floats) -> tuple[float, Floats, bool]:
 
 
 def _varimax(loadings: Floats, start: Floats) -> tuple[float, Floats, bool]:
-    """Return the negative criterion, the orthogonal matrix, and success."""
-    matrix, before = start, -np.inf
+    """Return the negative criterion, the orthogonal matrix, and success: planar rotations of pairs (Kaiser 1958)."""
+    items, factors = loadings.shape
+    turned, matrix, converged = loadings @ start, start.copy(), False
+    pairs = [(a, b) for a in range(factors) for b in range(a + 1, factors)]
     for _ in range(STEPS):
-        turned = loadings @ matrix
-        gradient = loadings.T @ (turned**3 - turned * (turned**2).mean(axis=0))
-        left, values, right = np.linalg.svd(gradient)
-        matrix = left @ right
-        if values.sum() - before < 1e-13 * values.sum():
-            turned = loadings @ matrix
-            return -float((turned**2).var(axis=0).sum()), matrix, True
-        before = float(values.sum())
-    return -float(((loadings @ matrix) ** 2).var(axis=0).sum()), matrix, False
+        largest = 0.0
+        for a, b in pairs:
+            u, v = turned[:, a] ** 2 - turned[:, b] ** 2, 2 * turned[:, a] * turned[:, b]
+            up = 2 * (u @ v) - 2 * u.sum() * v.sum() / items
+            along = u @ u - v @ v - (u.sum() ** 2 - v.sum() ** 2) / items
+            angle = float(np.arctan2(up, along)) / 4
+            largest = max(largest, abs(angle))
+            turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+            turned[:, [a, b]] = turned[:, [a, b]] @ turn
+            matrix[:, [a, b]] = matrix[:, [a, b]] @ turn
+        if converged := largest < ANGLE:
+            break
+    return -float((turned**2).var(axis=0).sum()), matrix, converged

@@ -1,0 +1,346 @@
+"""`hofsteer instruments fit`: factors of respondents' answers, as an instrument and targets."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+
+import typer
+from rich.box import SIMPLE
+from rich.table import Table
+
+from hofsteer.cli.output import AsJson, messages, print_json, results, warn
+from hofsteer.errors import InstrumentError, did_you_mean
+from hofsteer.files import replace_text
+
+if TYPE_CHECKING:
+    from hofsteer.instruments.factor.analysis import Analysis, FitSettings
+    from hofsteer.instruments.factor.output import GroupRow
+
+LEVELS = ("pooled", "within", "between")
+SALIENT = 0.3  # smaller loadings are shown dim
+
+
+def fit(
+    data: Annotated[Path, typer.Argument(help="Respondents, one a row: CSV, Parquet, SPSS .sav or Stata .dta.")],
+    items: Annotated[
+        str | None,
+        typer.Option(
+            help="Columns of items, with commas; q* for all that begin with q.",
+            show_default="all of at most ten values",
+        ),
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="Column of groups, such as country.")] = None,
+    level: Annotated[
+        str | None,
+        typer.Option(help="pooled, within or between; to be named with --group.", show_default="pooled without groups"),
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help="Column of design weights.")] = None,
+    factors: Annotated[
+        int | None, typer.Option(min=1, help="How many.", show_default="what the rules agree on")
+    ] = None,
+    rotation: Annotated[str | None, typer.Option(help="oblimin or varimax.", show_default="oblimin")] = None,
+    extraction: Annotated[str | None, typer.Option(help="minres or components.", show_default="minres")] = None,
+    correlations: Annotated[
+        str | None,
+        typer.Option(
+            help="pearson or polychoric.",
+            show_default="polychoric for at most 7 categories and 200 respondents or more, pooled",
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="iw, as the Inglehart-Welzel map: Pearson, pairwise, components, varimax.")
+    ] = None,
+    missing: Annotated[str | None, typer.Option(help="Codes that are no answer, with commas: -1,-2,99.")] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of the file's texts, such as cp1252.", show_default="UTF-8")
+    ] = None,
+    texts: Annotated[
+        str | None, typer.Option(help="An instrument whose items of the same ids have the wordings and options.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the parallel analysis and the rotation's starts.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="A new instrument file (.toml); with groups also NAME-targets.csv beside it.")
+    ] = None,
+    figures: Annotated[Path | None, typer.Option(help="Folder for scree, loadings and groups as SVG.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the factors of a survey in respondents' answers; write an instrument and the groups' scores on it."""
+    from hofsteer.instruments import load_instrument
+    from hofsteer.instruments.factor.analysis import analyse
+    from hofsteer.instruments.factor.output import group_rows
+    from hofsteer.instruments.factor.sample import take_sample
+    from hofsteer.instruments.microdata_files import read_microdata
+
+    settings = _settings(level, factors, rotation, extraction, correlations, preset, seed)
+    borrowed = None if texts is None else load_instrument(texts)
+    if out is not None:
+        _check_out(out)
+    named = None if items is None else [name.strip() for name in items.split(",") if name.strip()]
+    with messages().status(f"reading {data.name}"):
+        microdata = read_microdata(data, missing=_codes(missing), encoding=encoding)
+        sample = take_sample(microdata, named, weights, group)
+    for note in sample.notes:
+        messages().print(note, highlight=False, soft_wrap=True)
+    with messages().status("looking for factors"):
+        analysis = analyse(sample, settings)
+    rows = group_rows(analysis) if sample.groups else ()
+    written = [*_write(analysis, rows, out, data, borrowed), *_draw(analysis, rows, figures)]
+    if as_json:
+        print_json(_as_json(analysis, rows, data, written))
+    else:
+        _print(analysis)
+    for warning in analysis.warnings:
+        warn(warning)
+    for path in written:
+        messages().print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def _settings(
+    level: str | None,
+    factors: int | None,
+    rotation: str | None,
+    extraction: str | None,
+    correlations: str | None,
+    preset: str | None,
+    seed: int,
+) -> "FitSettings":
+    from hofsteer.instruments.factor.analysis import FitSettings, inglehart_welzel
+    from hofsteer.instruments.factor.correlation import Kind
+    from hofsteer.instruments.factor.extraction import Extraction
+    from hofsteer.instruments.factor.rotation import Rotation
+
+    for name, value, valid in (
+        ("--level", level, LEVELS),
+        ("--rotation", rotation, get_args(Rotation)),
+        ("--extraction", extraction, get_args(Extraction)),
+        ("--correlations", correlations, get_args(Kind)),
+        ("--preset", preset, ("iw",)),
+    ):
+        if value is not None and value not in valid:
+            raise InstrumentError(f"want {name} {' or '.join(valid)}, got {value!r}{did_you_mean(value, valid)}")
+    settings = FitSettings(
+        level=cast(Any, level),
+        factors=factors,
+        rotation=cast(Any, rotation or "oblimin"),
+        extraction=cast(Any, extraction or "minres"),
+        kind=cast(Any, correlations),
+        seed=seed,
+    )
+    if preset is None:
+        return settings
+    given = [n for n, v in (("rotation", rotation), ("extraction", extraction), ("correlations", correlations)) if v]
+    if given:
+        raise InstrumentError(f"the preset iw sets --{given[0]} itself; give one or the other")
+    return inglehart_welzel(settings)
+
+
+def _codes(text: str | None) -> list[float]:
+    try:
+        return [float(code) for code in (text or "").split(",") if code.strip()]
+    except ValueError:
+        raise InstrumentError(f"want --missing as numbers with commas, such as -1,-2,99, got {text!r}") from None
+
+
+def _targets_path(out: Path) -> Path:
+    return out.with_name(f"{out.stem}-targets.csv")
+
+
+def _check_out(out: Path) -> None:
+    if out.suffix != ".toml":
+        raise InstrumentError(f"want an instrument file that ends with .toml, got {out}")
+    for path in (out, _targets_path(out)):
+        if path.exists():  # its texts may have been filled in
+            raise InstrumentError(f"want a new file for the instrument, got {path}, which exists")
+
+
+def _write(analysis: "Analysis", rows: tuple["GroupRow", ...], out: Path | None, data: Path, texts: Any) -> list[Path]:
+    from hofsteer.instruments.factor.output import factor_ids, instrument_text, target_table
+
+    if out is None:
+        return []
+    kind, method = analysis.correlations.kind, analysis.extraction
+    source = (
+        f"Fitted with hofsteer to {data.name}: {len(analysis.sample.answers)} respondents, level {analysis.level}, "
+        f"{kind} correlations, {method}, {analysis.rotation}."
+    )
+    text, unfilled = instrument_text(analysis, out.stem, f"Factors of {data.name}", source, texts)
+    table, small = target_table(rows, factor_ids(analysis))
+    try:
+        replace_text(out, text)
+        written = [out]
+        if rows:
+            replace_text(_targets_path(out), table)
+            written.append(_targets_path(out))
+    except OSError as error:
+        raise InstrumentError(f"cannot write an instrument to {out}: {error.strerror}") from None
+    if unfilled:
+        warn(
+            f"{data.name} has no texts of {_some(unfilled)}: write them into {out} where it says FILL IN before it can "
+            "be asked, or take them from an instrument with --texts"
+        )
+    if small:
+        warn(f"no target for groups with an effective n below 50: {_some(small)}")
+    return written
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:8])} and {len(names) - 8} more"
+
+
+def _draw(analysis: "Analysis", rows: tuple["GroupRow", ...], folder: Path | None) -> list[Path]:
+    from hofsteer.report.factor_figures import groups_figure, loadings_figure, scree_figure
+
+    if folder is None:
+        return []
+    drawn = {"scree": scree_figure(analysis), "loadings": loadings_figure(analysis)}
+    if rows and analysis.loadings.shape[1] > 1:
+        drawn["groups"] = groups_figure(rows)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, svg in drawn.items():
+            replace_text(folder / f"{name}.svg", svg)
+    except OSError as error:
+        raise InstrumentError(f"cannot write figures to {folder}: {error.strerror}") from None
+    return [folder / f"{name}.svg" for name in drawn]
+
+
+def _print(analysis: "Analysis") -> None:
+    from hofsteer.instruments.factor.output import factor_ids
+
+    console, names, found = results(), factor_ids(analysis), analysis.correlations
+    what = "groups" if analysis.level == "between" else "respondents"
+    how = f", missing answers {found.missing}" if found.missing else ""
+    console.print(
+        f"{analysis.n} {what} (effective {analysis.n_effective:.0f}), level {analysis.level}, {found.kind} "
+        f"correlations{how}, {analysis.extraction}, {analysis.rotation}",
+        highlight=False,
+    )
+    if analysis.other is not None:
+        gap = abs(analysis.other.matrix - found.matrix).max()
+        console.print(f"{analysis.other.kind} correlations differ by at most {gap:.2f}", highlight=False)
+    number = analysis.number
+    console.print(
+        f"number of factors: parallel analysis {number.parallel}, MAP {number.map}, taken {len(names)}", highlight=False
+    )
+    shown = min(len(number.eigenvalues), max(number.parallel, number.map, len(names)) + 2)
+    eigenvalues = Table("", *(str(k + 1) for k in range(shown)), box=SIMPLE, padding=(0, 1, 0, 0))
+    eigenvalues.add_row("eigenvalue", *(f"{v:.2f}" for v in number.eigenvalues[:shown]))
+    eigenvalues.add_row("95 % of chance", *(f"{v:.2f}" for v in number.reference[:shown]))
+    console.print(eigenvalues)
+    table = Table("item", *names, "h2", "KMO", box=SIMPLE, padding=(0, 1, 0, 0))
+    if analysis.intraclass:
+        table.add_column("ICC(1)")
+        table.add_column("ICC(2)")
+    for i, item in enumerate(analysis.sample.item_ids):
+        loadings = (f"{v:.2f}" if abs(v) >= SALIENT else f"({round(v, 2) + 0.0:.2f})" for v in analysis.loadings[i])
+        cells = [*loadings, f"{analysis.communalities[i]:.2f}", f"{analysis.item_adequacy[i]:.2f}"]
+        if analysis.intraclass:
+            cells += [f"{values[i]:.2f}" for values in analysis.intraclass]
+        table.add_row(item, *cells)
+    console.print(table)
+    factors = Table("factor", "items", "alpha", "omega", "determinacy", box=SIMPLE, padding=(0, 1, 0, 0))
+    for level in analysis.congruence:
+        factors.add_column(f"congruence {level}")
+    for m, (name, scale) in enumerate(zip(names, analysis.scales, strict=True)):
+        mine = (
+            ("-" if turned else "") + analysis.sample.item_ids[i]
+            for i, turned in zip(scale.items, scale.reversed, strict=True)
+        )
+        numbers = (scale.alpha, scale.omega, analysis.determinacy[m], *(v[m] for v in analysis.congruence.values()))
+        factors.add_row(name, " ".join(mine), *("-" if v != v else f"{v:.2f}" for v in numbers))
+    console.print(factors)
+    between = [
+        f"{names[a]}-{names[b]} {analysis.rotated.correlations[a, b]:+.2f}"
+        for a in range(len(names))
+        for b in range(a + 1, len(names))
+    ]
+    if analysis.rotation == "oblimin" and between:
+        console.print(f"factor correlations: {', '.join(between)}", highlight=False)
+    indices, test = analysis.indices, analysis.sphericity
+    fitted = f", RMSEA {indices.rmsea:.3f}, TLI {indices.tli:.3f}" if indices.rmsea == indices.rmsea else ""
+    console.print(
+        f"KMO {analysis.adequacy:.2f}, Bartlett chi2({test.degrees_of_freedom}) = {test.chi_square:.0f}, "
+        f"p = {test.p:.2g}; residuals {indices.rmsr:.3f} (root mean square){fitted}",
+        highlight=False,
+    )
+
+
+def _as_json(analysis: "Analysis", rows: tuple["GroupRow", ...], data: Path, written: list[Path]) -> dict[str, Any]:
+    from hofsteer.instruments.factor.output import factor_ids
+
+    names, ids, number = factor_ids(analysis), analysis.sample.item_ids, analysis.number
+    found, other, indices = analysis.correlations, analysis.other, analysis.indices
+    result: dict[str, Any] = {
+        "schema": 1,
+        "file": data.name,
+        "level": analysis.level,
+        "n": analysis.n,
+        "n_effective": analysis.n_effective,
+        "items": list(ids),
+        "factors": list(names),
+        "extraction": analysis.extraction,
+        "rotation": analysis.rotation,
+        "loadings": analysis.loadings.tolist(),
+        "factor_correlations": analysis.rotated.correlations.tolist(),
+        "communalities": analysis.communalities.tolist(),
+        "rotation_starts": {"tried": analysis.rotated.starts, "best": analysis.rotated.best_starts},
+        "correlations": {
+            "kind": found.kind,
+            "missing": found.missing,
+            "smoothed": found.smoothed,
+            "matrix": found.matrix.tolist(),
+        },
+        "other_correlations": None if other is None else {"kind": other.kind, "matrix": other.matrix.tolist()},
+        "number_of_factors": {
+            "parallel": number.parallel,
+            "map": number.map,
+            "eigenvalues": number.eigenvalues.tolist(),
+            "reference": number.reference.tolist(),
+            "average_partials": number.partials.tolist(),
+            "draws": number.draws,
+        },
+        "fit": {
+            "rmsr": indices.rmsr,
+            "degrees_of_freedom": indices.degrees_of_freedom,
+            "chi_square": indices.chi_square,
+            "rmsea": indices.rmsea,
+            "tli": indices.tli,
+            "kmo": analysis.adequacy,
+            "kmo_items": analysis.item_adequacy.tolist(),
+            "bartlett_chi_square": analysis.sphericity.chi_square,
+            "bartlett_p": analysis.sphericity.p,
+        },
+        "scales": {
+            name: {
+                "items": [ids[i] for i in scale.items],
+                "reversed": list(scale.reversed),
+                "alpha": scale.alpha,
+                "omega": scale.omega,
+                "determinacy": float(analysis.determinacy[m]),
+            }
+            for m, (name, scale) in enumerate(zip(names, analysis.scales, strict=True))
+        },
+        "icc1": analysis.intraclass[0].tolist() if analysis.intraclass else None,
+        "icc2": analysis.intraclass[1].tolist() if analysis.intraclass else None,
+        "congruence": {level: values.tolist() for level, values in analysis.congruence.items()},
+        "groups": {
+            row.name: {
+                "n": row.n,
+                "n_effective": row.n_effective,
+                "scores": dict(zip(names, row.scores.tolist(), strict=True)),
+                "standard_errors": dict(zip(names, row.errors.tolist(), strict=True)),
+            }
+            for row in rows
+        },
+        "notes": list(analysis.sample.notes),
+        "warnings": list(analysis.warnings),
+        "written": [str(path) for path in written],
+    }
+    return dict(_without_nan(result))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and value != value else value
