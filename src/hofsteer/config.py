@@ -271,6 +271,11 @@ def to_toml(config: RunConfig) -> str:
     return tomli_w.dumps(config.model_dump(exclude_none=True, mode="json"))
 
 
+def search_names() -> tuple[str, ...]:
+    """Return the names that `search.name` may have."""
+    return tuple(name for kind in get_args(SearchSettings) for name in get_args(kind.model_fields["name"].annotation))
+
+
 def preset_names() -> tuple[str, ...]:
     """Return the names of the bundled presets."""
     return tuple(sorted(path.stem for path in PRESETS.glob("*.toml")))

@@ -243,6 +243,11 @@ def make_objective(config: RunConfig, respondent: Respondent) -> Objective:
     return Objective(respondent, administrations, constants, target, config.read_out, config.objective)
 
 
+def policy_of(config: RunConfig) -> str:
+    """Return the policy of constants that the settings name, or that is the instrument's default."""
+    return _questions(config)[1]
+
+
 def make_search(settings: SearchSettings) -> Optimizer[Any]:
     """Return the optimizer that the settings describe. Raises ConfigError if its budget is below one population."""
     if settings.budget < settings.population_size:

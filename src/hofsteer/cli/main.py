@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hofsteer import __version__
-from hofsteer.cli import align, bench, evaluate, instruments, models, plan, sample, score, survey, targets
+from hofsteer.cli import align, bench, compare, evaluate, instruments, models, plan, sample, score, survey, targets
 from hofsteer.cli.output import messages
 from hofsteer.errors import HofsteerError
 
@@ -24,6 +24,7 @@ app.command()(plan.plan)
 app.command()(align.align)
 app.command()(align.resume)
 app.command()(evaluate.evaluate)
+app.command()(compare.compare)
 app.add_typer(instruments.app, name="instruments")
 app.add_typer(targets.app, name="targets")
 app.command()(models.models)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from hofsteer.targets.constants import FITTED
 CHECKED = 4  # personas that a resumed run asks again
 
 Watcher = Callable[[int, int], None]  # personas asked so far, and of how many
+
+# respondent -> (forms under a persona, read-out) -> scores (M,)
+_ASKED: WeakKeyDictionary[Respondent, dict[tuple[tuple[Administration, ...], ReadOut], Floats]] = WeakKeyDictionary()
 
 log = logging.getLogger(__name__)
 
@@ -72,12 +76,18 @@ def persona_scores(
     read_out: ReadOut = EXPECTED,
     watch: Watcher | None = None,
 ) -> Floats:
-    """Return scores without constants (N, M), in index points, mean over forms; NaN where answers cannot be used."""
+    """Return scores without constants (N, M), in index points, mean over forms; NaN where answers cannot be used.
+
+    Who was asked once is not asked again while the respondent lives: a comparison starts many runs on one model.
+    """
+    asked_before = _ASKED.setdefault(respondent, {})
     rows = []
     for number, country in enumerate(countries, start=1):
-        asked = [replace(form, system=persona_text(country)) for form in forms]
-        responses = respondent.respond(asked, None, read_out)
-        rows.append(forms[0].instrument.score(responses.probabilities[0]).mean(axis=0))
+        asked = tuple(replace(form, system=persona_text(country)) for form in forms)
+        if (asked, read_out) not in asked_before:
+            responses = respondent.respond(asked, None, read_out)
+            asked_before[asked, read_out] = forms[0].instrument.score(responses.probabilities[0]).mean(axis=0)
+        rows.append(asked_before[asked, read_out])
         if watch is not None:
             watch(number, len(countries))
     return np.stack(rows)

@@ -34,6 +34,9 @@ class Administration:
     layout: Layout = "stem-first"  # scale-first: items that share a scale begin alike, which is faster to answer
     system: str | None = None  # system text, such as a persona
     cue: str = ""  # what the assistant's answer begins with, before the label
+    # Questions that are put first, with their answers: (item id, canonical option index). Those that share a dimension
+    # with the item that is asked are left out, so that no example says anything of its score.
+    examples: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         for name, literal in (("order", Order), ("labels", Labels), ("numbering", Numbering), ("layout", Layout)):
@@ -45,6 +48,11 @@ class Administration:
             raise InstrumentError(
                 f"{self.instrument.id} has wordings 0 to {fewest - 1} for every item, wanted wording {self.wording}"
             )
+        for item_id, option in self.examples:
+            if item_id not in self.instrument.item_ids:
+                raise InstrumentError(f"{self.instrument.id} has no item {item_id!r} to give as an example")
+            if not 0 <= option < (options := len(self.instrument.item(item_id).options)):
+                raise InstrumentError(f"want option 0 to {options - 1} of {item_id} as an example, got {option}")
 
     def presented(self, item: Item) -> tuple[int, ...]:
         """Canonical option indices in the order they are shown."""
@@ -59,8 +67,21 @@ class Administration:
 
     def messages(self, item: Item) -> list[Message]:
         """The chat that puts `item`, up to where the respondent answers with one of `option_labels`."""
+        chat = [] if self.system is None else [Message("system", self.system)]
+        for item_id, option in self.examples:
+            if not self._linked(item_id, item.id):
+                example = self.instrument.item(item_id)
+                label = self.option_labels(example)[self.presented(example).index(option)]
+                chat += [self._question(example), Message("assistant", f"{self.cue}{label}")]
+        return [*chat, self._question(item)]
+
+    def _question(self, item: Item) -> Message:
         shown = zip(self.option_labels(item), self.presented(item), strict=True)
         stem, scale = item.wordings[self.wording], [f"{label}. {item.options[k].text}" for label, k in shown]
         lines = [stem, *scale] if self.layout == "stem-first" else [SCALE_FIRST, *scale, stem]
-        user = Message("user", "\n".join([*lines, INSTRUCTION[self.labels]]))
-        return [user] if self.system is None else [Message("system", self.system), user]
+        return Message("user", "\n".join([*lines, INSTRUCTION[self.labels]]))
+
+    def _linked(self, one: str, other: str) -> bool:
+        """Whether two items are one, or enter one dimension."""
+        weights = [dict(dimension.weights) for dimension in self.instrument.dimensions]
+        return one == other or any(one in entering and other in entering for entering in weights)

@@ -1,0 +1,84 @@
+"""The comparison: every cell from a file or a run folder, resumable, and scored alike."""
+
+import csv
+import json
+import shutil
+
+import pytest
+
+SMALL = ("--set", "search.population_size=4", "--set", "space.tokens=2", "--set", "wordings=[0]")
+FORM = ("--set", 'orders=["listed"]', "--set", "constants=midpoint")
+
+
+@pytest.fixture
+def compared(hofsteer, tiny_folder, tmp_path):
+    def compared(*options, methods="naive,persona,persona-best,scores-in-words,icl,random,de"):
+        return hofsteer(
+            "compare", "--model", tiny_folder, "--targets", "JPN,china", "--methods", methods, "--seeds", "2",
+            "--budget", "8", "--out", tmp_path / "all", *SMALL, *FORM, *options,
+        )  # fmt: skip
+
+    return compared
+
+
+@pytest.mark.slow
+def test_every_cell_has_its_file_and_is_used_again(compared, tmp_path):
+    table = compared("--json").json()
+    out = tmp_path / "all"
+    assert (table["targets"], table["seeds"]) == (["JPN", "CHN"], [0, 1])
+    methods = {cell["method"] for cell in table["cells"]}
+    assert methods == {
+        "naive", "persona", "persona-best", "scores-in-words", "icl", "random", "de",
+        "flat", "mean-country", "nearest", "table",
+    }  # fmt: skip
+    assert len(table["cells"]) == 2 * (4 + 6 + 2)
+    assert {path.name for path in (out / "runs").iterdir()} == {f"{t}-de-{s}" for t in ("JPN", "CHN") for s in (0, 1)}
+    assert len(list((out / "cells").iterdir())) == 12
+    losses = {(c["target"], c["method"]): c["fitted"] for c in table["cells"]}
+    assert losses["JPN", "persona-best"] <= losses["JPN", "persona"]
+    assert losses["JPN", "table"] < 1e-6
+    with (out / "cells.csv").open(encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == len(table["cells"])
+    page = (out / "table.md").read_text(encoding="utf-8")
+    assert "| method | JPN | CHN |" in page
+    assert "No verdict: 2 search seeds, and 10 are wanted." in page
+
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.parent != out and path.is_file()}
+    shutil.rmtree(out / "runs" / "CHN-de-1")
+    again = compared("--json").json()
+    assert again["cells"] == table["cells"]
+    kept = {path: path.stat().st_mtime_ns for path in times if "CHN-de-1" not in str(path)}
+    assert kept == {path: time for path, time in times.items() if path in kept}
+
+
+def test_the_searched_cells_are_those_of_the_run_folders(compared, tmp_path):
+    table = compared("--json", methods="de").json()
+    for cell in table["cells"]:
+        if cell["method"] == "de":
+            folder = tmp_path / "all" / "runs" / f"{cell['target']}-de-{cell['seed']}"
+            saved = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+            assert cell["fitted"] == pytest.approx(saved["rows"]["aligned"]["loss"], abs=1e-9)
+
+
+def test_a_folder_of_another_comparison_is_not_mixed_in(compared, tmp_path, hofsteer):
+    assert compared(methods="de").code == 0
+    result = compared("--set", "search.crossover_rate=0.1", methods="de")
+    assert result.code == 2
+    assert "was made with other settings: compare into another folder, or remove it" in result.err
+
+
+def test_the_paper_s_experiment_is_read(hofsteer, refused, tiny_folder, tmp_path):
+    from pathlib import Path
+
+    experiment = Path(__file__).parents[2] / "experiments" / "masoud2025.toml"
+    said = refused("compare", "--experiment", experiment, "--model", tiny_folder, "--set", "search.budgt=3")
+    assert "budgt" in said
+    modern = Path(__file__).parents[2] / "experiments" / "modern.toml"
+    (tmp_path / "cwd" / "odd.toml").write_text('target = ["JPN"]\n', encoding="utf-8")
+    assert modern.is_file()
+    assert "settings or notes, got 'target'" in refused("compare", "--experiment", "odd.toml")
+
+
+def test_refused(refused):
+    assert "got 'icll'; did you mean 'icl'" in refused("compare", "--methods", "naive,icll")
+    assert "did you mean" in refused("compare", "--targets", "Japn", "--methods", "naive")
