@@ -212,8 +212,8 @@ def test_lines_before_the_first_commit_are_cut_off(run):
 
 
 STEPS = {
-    "before the history": (run_module, "_append", 1),
-    "between history and timing": (run_module, "_append", 2),
+    "before the history": (run_module, "append_line", 1),
+    "between history and timing": (run_module, "append_line", 2),
     "history on its way to disk": (os, "fsync", 1),
     "timing on its way to disk": (os, "fsync", 2),
     "before the checkpoint": (run_module, "replace_bytes", 1),
@@ -270,7 +270,7 @@ def test_kill_in_the_middle_of_a_line(kept, tmp_path, monkeypatch):
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(run_module, "_append", half)
+        patched.setattr(run_module, "append_line", half)
         with pytest.raises(Killed):
             advance(killed, 3)
     advance(RunFolder.open(killed.path), 4)

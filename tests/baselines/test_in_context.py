@@ -28,7 +28,7 @@ def test_two_examples_a_dimension(examples, vsm13):
 
 
 def test_all_answers_of_a_dimension_would_score_next_to_the_target(vsm13, monkeypatch):
-    """With every example kept, whole-number answers come as near as their steps allow: 5 points, or 35 with one weight."""
+    """With every example kept, whole-number answers come as near as their steps of 5 or 35 points allow."""
     from hofsteer.baselines import in_context
 
     monkeypatch.setattr(in_context, "PER_DIMENSION", 4)

@@ -36,10 +36,11 @@ def compare(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from hofsteer.comparison import Comparison
+    from hofsteer.comparison import compare as run
     from hofsteer.config import check_model, parse_set, read_toml
     from hofsteer.errors import ConfigError
-    from hofsteer.evaluation.compare import Comparison, summary
-    from hofsteer.evaluation.compare import compare as run
+    from hofsteer.evaluation.cells import summary
     from hofsteer.files import replace_json, replace_text
     from hofsteer.instruments import load_instrument
     from hofsteer.report.comparison import comparison_markdown, comparison_notes, comparison_table

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from hofsteer.evaluation.compare import Cell, summary
+from hofsteer.evaluation.cells import Cell, summary
 from hofsteer.evaluation.plan import Margins
 from hofsteer.report.statement import MINI_STATEMENT
 

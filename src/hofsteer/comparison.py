@@ -1,0 +1,117 @@
+"""Methods side by side: targets x methods x seeds on one model, every search in a run folder; `hofsteer compare`."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hofsteer.alignment.run import RunFolder
+from hofsteer.config import RunConfig, preset_names, resolve, search_names
+from hofsteer.errors import ConfigError, RunError, did_you_mean
+from hofsteer.evaluation.cells import BASELINES, Cell, Scoring
+from hofsteer.evaluation.constants import constants_of
+from hofsteer.evaluation.plan import HeldOut
+from hofsteer.files import replace_json
+from hofsteer.pipeline import make_objective, policy_of, resume, start
+from hofsteer.respondent.base import Respondent, SoftPrompts
+from hofsteer.respondent.soft_prompt import SoftPrompt
+
+Watcher = Callable[[str, int, int], None]  # what is done, cells done, cells in all
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared."""
+
+    targets: tuple[str, ...]
+    methods: tuple[str, ...]  # `BASELINES`, presets, searches, `default`
+    seeds: tuple[int, ...]
+    settings: dict[str, Any]  # of every search, by dotted key; those without `search.` and `space.` of the scoring too
+    out: Path
+
+    def __post_init__(self) -> None:
+        known = (*BASELINES, "default", *preset_names(), *search_names())
+        for method in self.methods:
+            if method not in known:
+                raise ConfigError(f"want methods among {', '.join(known)}, got {method!r}{did_you_mean(method, known)}")
+
+    def scoring(self, target: str) -> RunConfig:
+        """Return the settings under which all methods are scored for a target."""
+        mine = {
+            key: value for key, value in self.settings.items() if key.split(".")[0] not in ("search", "space", "stop")
+        }
+        return resolve(flags={**mine, "target": target})
+
+    def search(self, method: str, target: str, seed: int) -> RunConfig:
+        """Return the settings of one search: those of the method, and over them those of the comparison."""
+        preset = method if method in preset_names() else None
+        named = {"search.name": method} if method in search_names() else {}
+        settings = self.settings
+        if preset:  # what a preset fits is its own
+            settings = {key: value for key, value in settings.items() if key in ("search.budget", "instrument")}
+        return resolve(preset=preset, flags={**settings, **named, "target": target, "search.seed": seed})
+
+
+def compare(comparison: Comparison, respondent: Respondent, watch: Watcher | None = None) -> list[Cell]:
+    """Return all cells, making those that `out` does not hold yet.
+
+    Raises:
+        HofsteerError: a setting cannot be met, a model gives no usable answers, or `out` holds something else.
+    """
+    watch = watch or (lambda text, done, total: None)
+    searched = [method for method in comparison.methods if method not in BASELINES]
+    asked = [method for method in comparison.methods if method in BASELINES]
+    total = len(comparison.targets) * (len(asked) + len(searched) * len(comparison.seeds))
+    cells: list[Cell] = []
+    done = 0
+    for name in comparison.targets:
+        scored = _scored(comparison, name, respondent)
+        target = scored.target
+        cells += scored.without_model()
+        for method in asked:
+            watch(f"{target}: {method}", done, total)
+            cells.append(_kept(comparison.out / "cells" / f"{target}-{method}.json", scored, method))
+            done += 1
+        for method in searched:
+            for seed in comparison.seeds:
+                watch(f"{target}: {method}, seed {seed}", done, total)
+                prompt = _searched(comparison, method, target, seed, respondent)
+                cells.append(scored.cell(method, seed, soft_prompts=prompt))
+                done += 1
+    watch("done", done, total)
+    return cells
+
+
+def _scored(comparison: Comparison, name: str, respondent: Respondent) -> Scoring:
+    config = comparison.scoring(name)
+    objective = make_objective(config, respondent)
+    constants = constants_of(policy_of(config), respondent, objective.administrations, config.read_out)
+    objective = replace(objective, constants=constants)
+    forms = HeldOut().forms(objective.instrument, objective.administrations)
+    return Scoring(objective, replace(objective, administrations=forms), config.space.tokens)
+
+
+def _kept(path: Path, scored: Scoring, method: str) -> Cell:
+    """Return the cell in a file, or make it and write it there."""
+    if path.is_file():
+        return Cell(**json.loads(path.read_text(encoding="utf-8")))
+    cell = scored.baseline(method)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_json(path, cell.__dict__)
+    return cell
+
+
+def _searched(comparison: Comparison, method: str, target: str, seed: int, respondent: Respondent) -> SoftPrompts:
+    """Return the soft prompt (1, L, W) of a search: of its finished run, or of the run gone on with or started."""
+    path = comparison.out / "runs" / f"{target}-{method}-{seed}"
+    config = comparison.search(method, target, seed).model_copy(update={"model": respondent.settings})
+    if (path / "config.toml").is_file():
+        was = RunFolder.open(path).config()
+        if (was.search, was.space, was.target) != (config.search, config.space, config.target):
+            raise RunError(f"{path} was made with other settings: compare into another folder, or remove it")
+        if not (path / "evaluation.json").is_file():
+            resume(path, respondent)
+    else:
+        start(config, respondent, path)
+    return SoftPrompt.load(path).values[None]
