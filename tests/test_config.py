@@ -123,12 +123,12 @@ def test_set_without_key_or_value(text):
         ("xyzzy=1", "unknown setting 'xyzzy'"),
         (
             "search.name=dee",
-            "search.name wants 'de', 'shade', 'lshade', 'sep-cma', 'cma', 'pso', 'random', got 'dee'; "
+            "search.name wants 'de', 'shade', 'lshade', 'sep-cma', 'cma', 'pso', 'random', 'adam', got 'dee'; "
             "did you mean 'de'?",
         ),
         (
-            "search.name=adam",
-            "search.name wants 'de', 'shade', 'lshade', 'sep-cma', 'cma', 'pso', 'random', got 'adam'",
+            "search.name=annealing",
+            "search.name wants 'de', 'shade', 'lshade', 'sep-cma', 'cma', 'pso', 'random', 'adam', got 'annealing'",
         ),
         (
             "search.strategy=rand/2",

@@ -107,7 +107,7 @@ def test_json_of_a_run(straight):
     result = straight.to_json()
     assert list(result) == [
         "schema", "run", "target", "evaluations", "seconds", "stopped_by", "curve", "loss", "skill", "scores",
-        "valid_mass", "nearest", "noise_floor", "read_out_floor", "constants", "losses",
+        "valid_mass", "nearest", "noise_floor", "read_out_floor", "constants", "polish", "losses",
     ]  # fmt: skip
     assert (result["schema"], result["target"], result["run"]) == (1, "JPN", str(straight.path))
     assert list(result["loss"]) == ["naive", "persona", "flat", "mean_country", "aligned"]

@@ -165,7 +165,22 @@ class RandomSettings(_AnySearch):
     name: Literal["random"]
 
 
-SearchSettings = DESettings | ShadeSettings | CMASettings | PSOSettings | RandomSettings
+class AdamSettings(_AnySearch):
+    """Gradient descent and how long it runs: a step counts as three evaluations of the budget."""
+
+    name: Literal["adam"]
+    population_size: Annotated[int, Field(ge=1)] = 32  # starts, those of the other searches; it goes on from the best
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1  # of the first step, in units of the space
+
+
+SearchSettings = DESettings | ShadeSettings | CMASettings | PSOSettings | RandomSettings | AdamSettings
+
+
+class PolishSettings(_Settings):
+    """Gradient steps after a black-box search, from the best that it found. They come on top of its budget."""
+
+    steps: Annotated[int, Field(ge=0)] = 0
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.05  # of the first step, in units of the space
 
 
 class RunConfig(_Settings):
@@ -186,6 +201,7 @@ class RunConfig(_Settings):
     objective: ObjectiveSettings = PLAIN
     stop: StopSettings = StopSettings()
     search: Annotated[SearchSettings, Field(discriminator="name")] = DESettings()
+    polish: PolishSettings = PolishSettings()
     read_out: ReadOut = EXPECTED
 
     @model_validator(mode="before")

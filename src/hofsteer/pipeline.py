@@ -14,21 +14,23 @@ import numpy as np
 
 from hofsteer import __version__
 from hofsteer.alignment.curve import Curve
-from hofsteer.alignment.loop import Watcher, search
-from hofsteer.alignment.objective import Objective, forms
+from hofsteer.alignment.gradient import Descent, check_gradient
+from hofsteer.alignment.loop import BlackBox, Method, Watcher, search
+from hofsteer.alignment.objective import PASSES_OF_A_GRADIENT_STEP, Objective, forms
 from hofsteer.alignment.run import RunFolder, free_folder, named_write_errors, refuse_used, rendered_hash
 from hofsteer.alignment.space import Space, make_space
-from hofsteer.alignment.start import start_identity, start_note
+from hofsteer.alignment.start import start_identity, start_note, starting_population
 from hofsteer.alignment.stop import Rule
 from hofsteer.baselines import persona_text
-from hofsteer.config import RunConfig, SearchSettings, resolve
+from hofsteer.config import RunConfig, SearchSettings, StopSettings, resolve
 from hofsteer.errors import ConfigError, RunError, TargetError, did_you_mean
-from hofsteer.evaluation.base import RunEvaluation, answered_row, evaluate_run
+from hofsteer.evaluation.base import Polish, RunEvaluation, answered_row, evaluate_run
 from hofsteer.evaluation.constants import Watcher as PersonaWatcher
 from hofsteer.evaluation.constants import checked_countries, constants_of, departure, every_policy
 from hofsteer.files import replace_json, replace_text
 from hofsteer.instruments import Administration, Instrument, load_instrument
-from hofsteer.report import adapter_card, convergence_figure, run_report, weak_constants
+from hofsteer.instruments.base import Floats
+from hofsteer.report import adapter_card, convergence_figure, polish_note, run_report, weak_constants
 from hofsteer.respondent.base import Respondent
 from hofsteer.respondent.drift import Neutral
 from hofsteer.respondent.render import Rendered
@@ -48,6 +50,8 @@ from hofsteer.targets.constants import ANCHOR
 
 RECORDED_PACKAGES = ("hofsteer", "numpy", "torch", "transformers", "tokenizers", "safetensors")
 DECIDING = ("model", "instrument", "rendered_sha256", "target", "constants")  # the same, or a run is not resumed
+LOSSES = ("naive", "persona", "flat", "mean_country", "aligned")  # printed of every run
+POLISH, UNPOLISHED = "polish", "soft_prompt_unpolished"  # in the run folder: the polish, and what the search found
 MOST_DEPARTURE = 0.5  # points by which scores under personas may differ from those that constants were fitted to
 
 log = logging.getLogger(__name__)
@@ -60,7 +64,7 @@ class Run:
     folder: RunFolder
     config: RunConfig
     evaluation: RunEvaluation
-    evaluations: int
+    evaluations: int  # of the search, without a polish
     seconds: float  # of the search
     stopped_by: Rule  # what ended it
 
@@ -91,7 +95,7 @@ class Run:
             "seconds": self.seconds,
             "stopped_by": self.stopped_by,
             "curve": self.curve.to_json(),
-            "loss": {key: rows[key]["loss"] for key in ("naive", "persona", "flat", "mean_country", "aligned")},
+            "loss": {key: rows[key]["loss"] for key in (*LOSSES, *(["unpolished"] if "unpolished" in rows else []))},
             "skill": evaluation["skill"],
             "scores": rows["aligned"]["scores"],
             "valid_mass": rows["aligned"]["valid_mass"],
@@ -99,6 +103,7 @@ class Run:
             "noise_floor": evaluation["noise_floor"],
             "read_out_floor": evaluation["read_out_floor"],
             "constants": evaluation["constants"],
+            "polish": evaluation["polish"],
             "losses": {key: rows[key]["losses"] for key in ("naive", "persona", "flat", "aligned")},
         }
 
@@ -144,8 +149,10 @@ def start(
     watch_personas: PersonaWatcher | None = None,
 ) -> Run:
     """Start a run from complete settings; nothing is written unless the model answers the survey."""
-    optimizer = make_search(config.search)
+    check_settings(config)
     objective = make_objective(config, respondent)
+    if needs_gradient(config):
+        check_gradient(config.read_out, config.objective, respondent)
     space, begun = make_space(config.space, respondent), start_identity(config.space)
     path = out if out is not None else default_folder(config)
     refuse_used(path)
@@ -160,7 +167,7 @@ def start(
     _warn_of_constants(objective)
     others = [one.to_json() for one in every_policy(objective, watch_personas)[1:]]  # fixed before the search too
     rendered = _rendered_table(objective)
-    respondent.measure_batch_size(objective.administrations[0], config.space.tokens, optimizer.population_size)
+    respondent.measure_batch_size(objective.administrations[0], config.space.tokens, config.search.population_size)
     config = config.model_copy(update={"model": respondent.settings})  # so that a resumed run passes the same batches
     provenance = {**_provenance(config, objective, rendered), "other_constants": others, "start": begun}
     if config.plan is not None:
@@ -169,7 +176,7 @@ def start(
     run = RunFolder.create(path, config, provenance, rendered)
     try:
         with run.locked():
-            return _finish(run, config, objective, optimizer, space, watch)
+            return _finish(run, config, objective, space, watch)
     except Exception:
         if not run.committed_generation():  # nothing to go on with; an interrupt is no Exception and leaves the folder
             shutil.rmtree(run.path, ignore_errors=True)
@@ -225,14 +232,59 @@ def resume(path: str | Path, respondent: Respondent | None = None, watch: Watche
                 "%s: %s was %s and is now %s, so losses may differ in the last digits", path, key, was, here.get(key)
             )
     with run.locked():
-        return _finish(run, config, objective, make_search(config.search), make_space(config.space, respondent), watch)
+        return _finish(run, config, objective, make_space(config.space, respondent), watch)
 
 
 def check_settings(config: RunConfig) -> None:
     """Raise HofsteerError if the settings cannot be met, before a model is loaded for them."""
-    make_search(config.search)
+    if config.search.name == "adam":
+        gradient_steps(config.search)
+        if config.polish.steps:
+            raise ConfigError("polish.steps follow a black-box search; search.name = 'adam' is gradient steps already")
+    else:
+        make_search(config.search)
+    if needs_gradient(config):
+        check_gradient(config.read_out, config.objective)
     _questions(config)
     start_identity(config.space)
+
+
+def needs_gradient(config: RunConfig) -> bool:
+    """Return whether a run takes gradient steps."""
+    return config.search.name == "adam" or config.polish.steps > 0
+
+
+def gradient_steps(settings: SearchSettings) -> int:
+    """Return the gradient steps that a budget allows: what is left of it after the starts and one last evaluation.
+
+    Raises ConfigError if it allows none.
+    """
+    starts = settings.population_size if settings.population_size > 1 else 0
+    if (steps := (settings.budget - starts - 1) // PASSES_OF_A_GRADIENT_STEP) < 1:
+        raise ConfigError(
+            f"search.budget wants at least {starts + 1 + PASSES_OF_A_GRADIENT_STEP} evaluations for the starts, one "
+            f"gradient step and where it leads, got {settings.budget}"
+        )
+    return steps
+
+
+def make_method(config: RunConfig, objective: Objective, space: Space) -> Method:
+    """Return the search that the settings describe."""
+    settings = config.search
+    if settings.name != "adam":
+        return BlackBox(make_search(settings), objective, space, config)
+    size, respondent = settings.population_size, objective.respondent
+
+    def start() -> Floats:
+        return starting_population(space, config.space, respondent, size, settings.seed)
+
+    return Descent(objective, space, start, size, gradient_steps(settings), settings.learning_rate)
+
+
+def planned_evaluations(config: RunConfig) -> int:
+    """Return the evaluations that a run may take, a polish included."""
+    steps = config.polish.steps
+    return config.search.budget + (PASSES_OF_A_GRADIENT_STEP * steps + 1 if steps else 0)
 
 
 def make_objective(config: RunConfig, respondent: Respondent) -> Objective:
@@ -276,27 +328,41 @@ def _finish(
     run: RunFolder,
     config: RunConfig,
     objective: Objective,
-    optimizer: Optimizer[Any],
     space: Space,
     watch: Watcher | None,
 ) -> Run:
     respondent, target = objective.respondent, objective.target
     assert target is not None
-    state, rule = search(run, objective, optimizer, space, environment(respondent), watch)
+    here, model_name = environment(respondent), _public_name(config.model.id)
+    state, rule = search(run, objective, make_method(config, objective, space), config.stop, here, watch)
+    history, durations = run.history(), run.durations()
+    found, unpolished = state, None
+    if config.polish.steps:
+        polish, rate = run.part(POLISH), config.polish.learning_rate
+        descent = Descent(objective, space, lambda: state.best[None], 1, config.polish.steps, rate, state.evaluations)
+        found, _ = search(polish, objective, descent, StopSettings(), here, watch)
+        history, durations = [*history, *polish.history()], [*durations, *polish.durations()]
+        with named_write_errors(run.path, state.generation):
+            SoftPrompt(space.decode(state.best[None])[0], model_name).save(run.path / UNPOLISHED)
+        unpolished = SoftPrompt.load(run.path / UNPOLISHED)
     adapter = run.path / "soft_prompt"
-    model_name = _public_name(config.model.id)
     with named_write_errors(run.path, state.generation):
-        SoftPrompt(space.decode(state.best[None])[0], model_name).save(adapter)
+        SoftPrompt(space.decode(found.best[None])[0], model_name).save(adapter)
     # What is exported is what is evaluated, and where answers are drawn, with draws that the search has not seen.
     others = run.read_json("provenance.json").get("other_constants", [])
     policies = [objective.constants, *map(Constants.from_json, others)]
-    evaluation = evaluate_run(objective.afresh(), SoftPrompt.load(adapter), policies)
+    evaluation = evaluate_run(objective.afresh(), SoftPrompt.load(adapter), policies, unpolished)
     note = start_note(run.read_json("provenance.json").get("start", {"kind": "noise"}))
     evaluation = replace(evaluation, notes=((note,) if note else ()) + _anchor_notes(objective))
+    if unpolished is not None:
+        steps, more = config.polish.steps, found.evaluations - state.evaluations
+        polish_cost = Polish(steps, more, objective.passes(more))
+        notes = (*evaluation.notes, polish_note(evaluation, steps, state.evaluations, more))
+        evaluation = replace(evaluation, notes=notes, polish=polish_cost)
     result = Run(run, config, evaluation, state.evaluations, run.seconds(), rule)
     with named_write_errors(run.path, state.generation):
         replace_text(adapter / "README.md", adapter_card(evaluation, model_name, objective.instrument))
-        figure = convergence_figure(run.history(), run.durations(), evaluation)
+        figure = convergence_figure(history, durations, evaluation)
         replace_text(run.path / "convergence.svg", figure)
         replace_text(run.path / "report.html", run_report(figure, evaluation, model_name, objective.instrument))
         spent = {"stopped_by": rule, "evaluations": state.evaluations, "passes": objective.passes(state.evaluations)}

@@ -4,7 +4,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from hofsteer.alignment.loop import search
+from hofsteer.alignment.loop import BlackBox, search
 from hofsteer.alignment.objective import Objective, forms
 from hofsteer.alignment.run import RunFolder
 from hofsteer.alignment.space import FullSpace
@@ -56,7 +56,9 @@ def begin(vsm13, tmp_path, ended):
         constants = load_constants("midpoint", vsm13.dimension_ids)
         objective = Objective(respondent, forms(vsm13, (0,), ("listed",)), constants, load_target("JPN"))
         space = FullSpace(tokens=1, width=respondent.width, spread=respondent.spread)
-        state, ended[name] = search(run, objective, make_search(run.config().search), space, {"threads": 1}, watch)
+        config = run.config()
+        method = BlackBox(make_search(config.search), objective, space, config)
+        state, ended[name] = search(run, objective, method, config.stop, {"threads": 1}, watch)
         return run, state
 
     return begin

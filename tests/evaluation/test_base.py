@@ -94,6 +94,7 @@ def test_json(objective, steering):
         "read_out_floor",
         "skill",
         "constants",
+        "polish",
         "notes",
         "rows",
     ]

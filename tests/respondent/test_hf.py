@@ -471,7 +471,7 @@ def test_running_out_of_memory_never_raises_the_budget(own_tiny, make_instrument
     """Late rows take a quarter of a place each: half of them by length would be more than was tried."""
     form = Administration(make_instrument(10))
     own_tiny.respond([form])
-    before = own_tiny.passes._places(list(own_tiny.rendered(form).rows), 0)
+    before = own_tiny.passes.places(list(own_tiny.rendered(form).rows), 0)
     own_tiny.passes.positions_per_pass = before
     run_out_of_memory(own_tiny, 4, monkeypatch, by_rows=True)
     own_tiny.respond([form])

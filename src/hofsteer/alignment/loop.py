@@ -1,8 +1,9 @@
-"""The search itself: ask, decode, administer, tell, commit."""
+"""The search itself: one generation after the other, each committed."""
 
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from hofsteer.alignment.run import Record, RunFolder
 from hofsteer.alignment.space import Space
 from hofsteer.alignment.start import starting_population
 from hofsteer.alignment.stop import Rule, stopped_by
+from hofsteer.config import RunConfig, StopSettings
 from hofsteer.errors import RunError
 from hofsteer.instruments.base import named_scores
 from hofsteer.search import Optimizer, State
@@ -18,39 +20,78 @@ from hofsteer.search import Optimizer, State
 Watcher = Callable[[Record], None]
 
 
+class Method(Protocol):
+    """A way to search: where it begins, and one generation after the other."""
+
+    @property
+    def state_type(self) -> type[Any]:
+        """The class whose `from_arrays` reads a saved state."""
+
+    def init(self) -> Any:
+        """Return the state at generation 0."""
+
+    def advance(self, state: Any) -> tuple[Any, Evaluation] | None:
+        """Return the next state and what was evaluated for it; None if that would pass the budget."""
+
+
+@dataclass(frozen=True, eq=False)
+class BlackBox:
+    """A search with ask and tell. The budget counts evaluations; a generation that would pass it is not begun."""
+
+    optimizer: Optimizer[Any]
+    objective: Objective
+    space: Space
+    config: RunConfig
+
+    @property
+    def state_type(self) -> type[Any]:
+        """That of the optimizer."""
+        return self.optimizer.state_type
+
+    def init(self) -> State:
+        """Return the optimizer's state around the starting population."""
+        settings, seed = self.config.space, self.config.search.seed
+        size = self.optimizer.population_size
+        start = starting_population(self.space, settings, self.objective.respondent, size, seed)
+        begun: State = self.optimizer.init(start, blocks=self.space.blocks)
+        return begun
+
+    def advance(self, state: State) -> tuple[State, Evaluation] | None:
+        """Ask, decode, administer, tell."""
+        candidates = self.optimizer.ask(state)
+        if state.evaluations + len(candidates) > self.config.search.budget:
+            return None
+        evaluation = self.objective.evaluate(self.space.decode(candidates))
+        return self.optimizer.tell(state, candidates, evaluation.objectives), evaluation
+
+
 def search(
     run: RunFolder,
     objective: Objective,
-    optimizer: Optimizer[Any],
-    space: Space,
+    method: Method,
+    stop: StopSettings,
     environment: dict[str, Any],
     watch: Watcher | None = None,
 ) -> tuple[State, Rule]:
     """Go on from the run's last committed generation until a rule ends the search; return the last state and the rule.
 
-    `watch` is called after every generation. The budget counts evaluations; a generation that would pass it is not
-    begun. The other rules are those of `stop.py`.
+    `watch` is called after every generation. The method keeps to its budget; the other rules are those of `stop.py`.
 
     Raises:
         RunError: every candidate of the first generation failed, so there is nothing to search from.
     """
-    config = run.config()
-    state = run.restore(optimizer)
-    if state is None:
-        size, seed = optimizer.population_size, config.search.seed
-        start = starting_population(space, config.space, objective.respondent, size, seed)
-        state = optimizer.init(start, blocks=space.blocks)
+    restored = run.restore(method)
+    state: State = method.init() if restored is None else restored
     history, durations, noise_floor = run.history(), run.durations(), objective.noise_floor
     while True:
-        if (rule := stopped_by(config.stop, history, sum(durations), noise_floor)) is not None:
+        if (rule := stopped_by(stop, history, sum(durations), noise_floor)) is not None:
             return state, rule
         began = time.monotonic()
-        candidates = optimizer.ask(state)
-        if state.evaluations + len(candidates) > config.search.budget:
+        advanced = method.advance(state)
+        if advanced is None:
             return state, "evaluations"
-        evaluation = objective.evaluate(space.decode(candidates))
         best_before = state.best_loss
-        state = optimizer.tell(state, candidates, evaluation.objectives)
+        state, evaluation = advanced
         record = _record(state, evaluation, best_before, history[-1] if history else None, objective)
         if record.best is None and record.generation == 1:
             raise RunError(f"every candidate of the first generation failed; the first one: {evaluation.reasons[0]}")

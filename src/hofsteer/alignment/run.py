@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from hofsteer.config import FORMAT, RunConfig, check, read_toml, to_toml
 from hofsteer.errors import ConfigError, RunError
 from hofsteer.files import append_line, dump_json, hash_bytes, hash_file, replace_bytes, replace_json
-from hofsteer.search import Optimizer, State
+from hofsteer.search import State
 
 KEPT_CHECKPOINTS = 2
 
@@ -40,6 +40,14 @@ class Record:
     objective: float | None = None  # lowest so far, index points: what the best is best in
     drift: float | None = None  # of the best so far, nats a token; None where it is not measured
     passes: int | None = None  # forward passes so far, as `Objective.passes` counts them
+
+
+class Restorable(Protocol):
+    """A search whose states can be read back."""
+
+    @property
+    def state_type(self) -> type[Any]:
+        """The class whose `from_arrays` reads a saved state."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,12 @@ class RunFolder:
             shutil.rmtree(temporary, ignore_errors=True)
             raise RunError(f"cannot make the run folder {path}: {error.strerror}") from None
         return cls(path)
+
+    def part(self, name: str) -> "RunFolder":
+        """Return a part of the run that has a history and a state of its own, in a folder in it."""
+        with named_write_errors(self.path, self.committed_generation()):
+            (self.path / name).mkdir(exist_ok=True)
+        return RunFolder(self.path / name)
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -131,7 +145,7 @@ class RunFolder:
         """The last generation that counts; 0 before the first is committed."""
         return int(self.read_json("state.json")["generation"]) if (self.path / "state.json").is_file() else 0
 
-    def restore(self, optimizer: Optimizer[Any]) -> State | None:
+    def restore(self, method: Restorable) -> Any | None:
         """Cut off what was not committed and return the committed state; None if there is none.
 
         Raises:
@@ -140,7 +154,7 @@ class RunFolder:
         from safetensors.numpy import load_file
 
         committed = self.committed_generation()
-        restored: State | None = None
+        restored: Any | None = None
         if committed:
             state = self.read_json("state.json")
             checkpoint = self.path / state["checkpoint"]
@@ -148,7 +162,7 @@ class RunFolder:
                 raise RunError(f"{self.path} lacks {checkpoint.name}, which state.json names")
             if hash_file(checkpoint) != state["sha256"]:
                 raise RunError(f"{checkpoint} is not what state.json committed: its SHA-256 differs")
-            restored = optimizer.state_type.from_arrays(load_file(checkpoint))
+            restored = method.state_type.from_arrays(load_file(checkpoint))
         with named_write_errors(self.path, committed):
             for name in ("history.jsonl", "timing.jsonl"):
                 _keep_lines(self.path / name, committed)

@@ -46,6 +46,10 @@ class Space(ABC):
     def encode(self, soft_prompts: Floats) -> Floats:
         """Return the search vectors (P, dim) whose rows come nearest to those of soft prompts (P, L, W)."""
 
+    @abstractmethod
+    def transpose(self, gradient: Floats) -> Floats:
+        """Return what a gradient with respect to rows (L, W), before any limit, is with respect to a vector (dim,)."""
+
     @property
     def dim(self) -> int:
         """Length of a search vector."""
@@ -73,6 +77,22 @@ class Space(ABC):
         prompts = rows.astype(np.float32)
         return prompts if self.cast is None else self.cast(prompts)
 
+    def pull_back(self, vector: Floats, gradient: Floats) -> Floats:
+        """Return the gradient (dim,) at a search vector (dim,) from that with respect to its soft prompt (L, W).
+
+        A row that is kept within the limits moves on a sphere: the part of its gradient along the row vanishes.
+        Rounding by `cast` is taken as if it were not there.
+        """
+        if self.norm_range is not None:
+            rows = self.rows(vector[None])[0]
+            lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
+            units = rows / np.where(lengths > 0, lengths, 1.0)
+            kept = np.clip(lengths, *self.norm_range)
+            along = (gradient * units).sum(axis=-1, keepdims=True) * units
+            limited = (gradient - along) * kept / np.where(lengths > 0, lengths, 1.0)
+            gradient = np.where((kept != lengths) & (lengths > 0), limited, gradient)
+        return self.transpose(gradient)
+
 
 @dataclass(frozen=True, eq=False)
 class FullSpace(Space):
@@ -86,6 +106,10 @@ class FullSpace(Space):
     def rows(self, vectors: Floats) -> Floats:
         """Return spread * vectors, row by row."""
         return (self.spread * vectors).reshape(-1, self.tokens, self.width)
+
+    def transpose(self, gradient: Floats) -> Floats:
+        """Return spread * gradient, flat."""
+        return self.spread * gradient.ravel()
 
     def encode(self, soft_prompts: Floats) -> Floats:
         """Return the vectors of these soft prompts, exactly."""
@@ -108,6 +132,10 @@ class SubspaceSpace(Space):
         """Return center + map @ coordinates, each row by itself, so that it does not depend on those beside it."""
         own = vectors.reshape(-1, self.tokens, self.coordinates, 1)
         return np.asarray(self.center + np.matmul(self.maps, own)[..., 0])
+
+    def transpose(self, gradient: Floats) -> Floats:
+        """Return map^T @ gradient, row by row."""
+        return np.asarray(np.matmul(self.maps.swapaxes(1, 2), gradient[..., None]).ravel())
 
     def encode(self, soft_prompts: Floats) -> Floats:
         """Return the projections of soft prompts onto the space."""

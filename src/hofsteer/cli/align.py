@@ -31,10 +31,21 @@ def align(
     preset: Annotated[str | None, typer.Option(help="Start from a bundled preset, such as masoud2025.")] = None,
     search: Annotated[
         str | None,
-        typer.Option(help="de, shade, lshade, sep-cma, cma, pso or random.", show_default=SEARCH["name"].default),
+        typer.Option(
+            help="de, shade, lshade, sep-cma, cma, pso or random; adam descends the gradient, to compare with.",
+            show_default=SEARCH["name"].default,
+        ),
     ] = None,
     budget: Annotated[
-        int | None, typer.Option(help="Evaluations of the whole survey.", show_default=str(SEARCH["budget"].default))
+        int | None,
+        typer.Option(
+            help="Evaluations of the whole survey; a step of adam counts as 3.",
+            show_default=str(SEARCH["budget"].default),
+        ),
+    ] = None,
+    polish: Annotated[
+        int | None,
+        typer.Option(help="Gradient steps after a black-box search, on top of its budget.", show_default="0"),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of the search.", show_default=str(SEARCH["seed"].default))
@@ -75,7 +86,7 @@ def align(
     """
     from hofsteer.alignment.run import refuse_used
     from hofsteer.config import resolve
-    from hofsteer.pipeline import check_settings, default_folder, start
+    from hofsteer.pipeline import check_settings, default_folder, planned_evaluations, start
 
     flags = {
         "target": target,
@@ -88,6 +99,7 @@ def align(
         "search.name": search,
         "search.budget": budget,
         "search.seed": seed,
+        "polish.steps": polish,
         "space.tokens": tokens,
         "space.coordinates": subspace,
         "space.start": start_from,
@@ -98,7 +110,7 @@ def align(
     refuse_used(out)
     respondent = load_respondent(settings.model)
     try:
-        with search_progress(settings.search.budget) as watchers:
+        with search_progress(planned_evaluations(settings)) as watchers:
             run = start(settings, respondent, out, *watchers)
     except KeyboardInterrupt:
         if out.exists():
@@ -133,11 +145,12 @@ def resume(
 ) -> None:
     """Go on with an interrupted run; a finished one is evaluated again."""
     from hofsteer.alignment.run import RunFolder
+    from hofsteer.pipeline import planned_evaluations
     from hofsteer.pipeline import resume as go_on
 
     settings = RunFolder.open(folder).config()
     respondent = load_respondent(settings.model)
-    with search_progress(settings.search.budget) as (watch, _):
+    with search_progress(planned_evaluations(settings)) as (watch, _):
         run = go_on(folder, respondent, watch)
     _show(run, as_json)
 

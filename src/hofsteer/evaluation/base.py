@@ -1,7 +1,7 @@
 """The final numbers of a run: what the adapter, read back from disk, does beside the baselines."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from hofsteer.alignment.objective import NOISE_FLOOR_N, Evaluation, Objective
@@ -27,13 +27,22 @@ class Row:
     losses: Mapping[str, float] = field(default_factory=dict)  # policy of constants -> loss, if it moves
 
 
+@dataclass(frozen=True)
+class Polish:
+    """Gradient steps that were taken after a search, and what they cost on top of it."""
+
+    steps: int
+    evaluations: int  # a step counts as three
+    passes: int  # forward passes, as `Objective.passes` counts them
+
+
 @dataclass(frozen=True, eq=False)
 class RunEvaluation:
     """A steered model beside its baselines and the rows that need no model."""
 
     target: Target
     dimensions: tuple[str, ...]
-    rows: dict[str, Row]  # naive, persona, aligned, flat, mean_country, nearest
+    rows: dict[str, Row]  # naive, persona, unpolished if it was polished, aligned, flat, mean_country, nearest
     noise_floor: float  # index points
     read_out_floor: float = 0.0  # index points
     simulated: bool = False  # the model is the bundled simulated respondent
@@ -41,6 +50,7 @@ class RunEvaluation:
     unit: str = "index points"  # of the scores
     variation: str = "by one scale step"  # how far people's answers are taken to vary in the noise floor
     policies: tuple[Constants, ...] = ()  # of constants; the first is the run's own
+    polish: Polish | None = None  # None if there was none
     notes: tuple[str, ...] = ()  # what else must be said of the run, a paragraph each
 
     @property
@@ -73,6 +83,7 @@ class RunEvaluation:
             "read_out_floor": self.read_out_floor,
             "skill": self.skill,
             "constants": [constants.summary(self.dimensions) for constants in self.policies],
+            "polish": None if self.polish is None else asdict(self.polish),
             "notes": list(self.notes),
             "rows": {
                 key: {
@@ -90,7 +101,10 @@ class RunEvaluation:
 
 
 def evaluate_run(
-    objective: Objective, soft_prompt: SoftPrompt, policies: Sequence[Constants] | None = None
+    objective: Objective,
+    soft_prompt: SoftPrompt,
+    policies: Sequence[Constants] | None = None,
+    unpolished: SoftPrompt | None = None,
 ) -> RunEvaluation:
     """Administer the fitted forms with the soft prompt, with nothing and with a persona, and add the reference rows.
 
@@ -98,6 +112,7 @@ def evaluate_run(
         objective: what was searched.
         soft_prompt: what was found.
         policies: the constants to give losses under, the objective's own first; by default these alone.
+        unpolished: what was found before gradient steps that led to `soft_prompt`, if there were any.
 
     Raises:
         ModelError: the model or the steered model gives no usable answers.
@@ -118,10 +133,12 @@ def evaluate_run(
         return replace(row, losses={c.kind: float(asked.losses_under(evaluation, c)[0]) for c in policies})
 
     average = mean_country(dimensions, leaving_out=target)
+    before = None if unpolished is None else answered("steered", objective, unpolished.values[None])
     rows = {
         "naive": answered("naive", objective),
         "persona": answered("persona", objective.with_system(persona_text(target))),
-        "aligned": answered("steered", objective, soft_prompt.values[None]),
+        **({} if before is None else {"unpolished": before}),
+        "aligned": answered("steered" if before is None else "polished", objective, soft_prompt.values[None]),
         "flat": Row(
             "flat (neutral answers)",
             flat,

@@ -8,6 +8,7 @@ from hofsteer.report.statement import (
     NOT_CONCLUDED,
     noise_floor_note,
     outcome,
+    polish_note,
     read_out_floor_note,
     statement,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "outcome",
     "points",
     "policies_note",
+    "polish_note",
     "read_out_floor_note",
     "results_table",
     "run_report",

@@ -28,6 +28,16 @@ def outcome(evaluation: RunEvaluation) -> str:
     return f"{found} It is nearer to the target than these three."
 
 
+def polish_note(evaluation: RunEvaluation, steps: int, spent: int, polish: int) -> str:
+    """Return what a polish changed and cost, apart from the search; evaluations `spent` and of the `polish`."""
+    before, after = (f"{evaluation.rows[key].loss:.{evaluation.digits}f}" for key in ("unpolished", "aligned"))
+    return (
+        f"Polished: after {spent} evaluations the black-box search stood at {before} points (row steered), and "
+        f"{steps} gradient steps, counted as {polish} evaluations more, led to {after} (row polished): that was saved. "
+        "Gradients need the weights: compare the search by the row steered."
+    )
+
+
 def noise_floor_note(points: float, digits: int = 1, variation: str = "by one scale step") -> str:
     """Return what a noise floor is, with its assumptions; one decimal less than the scores have."""
     return (

@@ -1,7 +1,7 @@
 """What answers a survey, and what an answer is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hofsteer.respondent.vocabulary import Vocabulary
 
 SoftPrompts = NDArray[np.float32]  # (P, L, W)
+Pull = Callable[[int, Floats], Floats]  # administration, log-probabilities of its options (I, K) -> derivatives (I, K)
 
 NOT_NUMBERS = "the model gave NaN or infinite logits"
 LEAST_VALID_MASS = 1e-6  # an item whose options get less was not answered: nothing is left to renormalise
@@ -44,6 +45,7 @@ class Respondent(ABC):
 
     settings: ModelSettings  # what loads it again
     simulated: bool = False  # it is the bundled model, whatever its folder is called
+    differentiable: bool = False  # it has `respond_with_gradient`
 
     @property
     @abstractmethod
@@ -63,6 +65,20 @@ class Respondent(ABC):
         read_out: ReadOut = EXPECTED,
     ) -> Responses:
         """Answer every administration once per soft prompt (P, L, W); None is P = 1 without one."""
+
+    def respond_with_gradient(
+        self, administrations: Sequence[Administration], soft_prompt: SoftPrompts, read_out: ReadOut, pull: Pull
+    ) -> tuple[Responses, Floats]:
+        """Answer every administration with one soft prompt (1, L, W), and return the gradient (L, W) of a function.
+
+        Args:
+            administrations: what is asked.
+            soft_prompt: (1, L, W).
+            read_out: one whose log-probabilities can be differentiated.
+            pull: gives the function's derivatives with respect to the log-probabilities of an administration's options;
+                what it returns at padded options is not read. May be called more than once.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no gradient")
 
     def identity(self) -> dict[str, str | None]:
         """What tells this respondent from another of the same name, such as a hash of the weights."""

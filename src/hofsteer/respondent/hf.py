@@ -7,7 +7,8 @@ beginning-of-sequence token included, because that is where PEFT puts it.
 import inspect
 import logging
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -20,7 +21,8 @@ from hofsteer.files import hash_bytes
 from hofsteer.instruments import Administration
 from hofsteer.instruments.base import Floats
 from hofsteer.respondent import mini
-from hofsteer.respondent.base import Respondent, Responses, SoftPrompts, common_instrument, make_responses
+from hofsteer.respondent.backward import pull_back
+from hofsteer.respondent.base import Pull, Respondent, Responses, SoftPrompts, common_instrument, make_responses
 from hofsteer.respondent.choice import Question, preferences, render_questions
 from hofsteer.respondent.drift import Neutral, drift_of, load_exchanges, render_neutral
 from hofsteer.respondent.generate import generated_responses
@@ -34,6 +36,8 @@ log = logging.getLogger(__name__)
 
 class HFRespondent(Respondent):
     """Reads the answers of a causal language model from its logits. The model is never changed."""
+
+    differentiable = True
 
     def __init__(self, model: Any, tokenizer: Any, settings: ModelSettings) -> None:
         takes = inspect.signature(model.forward).parameters
@@ -142,14 +146,40 @@ class HFRespondent(Respondent):
         prompts = self._to_device(soft_prompts)
         if read_out.kind == "generated":
             return generated_responses(self, prompts, administrations, read_out)
-        log_probabilities = np.full((len(prompts), len(administrations), *option_mask.shape), -np.inf)
+        log_probabilities = np.empty((len(prompts), len(administrations), *option_mask.shape))
         for a, administration in enumerate(administrations):
             rendered = self.rendered(administration)
             found = self.passes.log_probabilities(prompts, rendered, read_out)
-            for i, options in enumerate(rendered.reads):
-                for k, reads in enumerate(options):
-                    log_probabilities[:, a, i, k] = sum(found[read] for read in reads)
+            log_probabilities[:, a] = _by_option(rendered, found, (len(prompts), *option_mask.shape))
         return make_responses(log_probabilities, option_mask, administrations, read_out)
+
+    def respond_with_gradient(
+        self, administrations: Sequence[Administration], soft_prompt: SoftPrompts, read_out: ReadOut, pull: Pull
+    ) -> tuple[Responses, Floats]:
+        """Answer with one soft prompt and return a gradient; see `Respondent.respond_with_gradient`.
+
+        Raises:
+            ModelError: not even one item and its gradient fit in memory.
+        """
+        option_mask = common_instrument(administrations).option_mask
+        prompt = self._to_device(soft_prompt)[0]
+        log_probabilities = np.empty((1, len(administrations), *option_mask.shape))
+        gradient = np.zeros(prompt.shape)
+        for a, administration in enumerate(administrations):
+            rendered = self.rendered(administration)
+
+            def weigh(found: dict[Read, Floats], a: int = a, rendered: Rendered = rendered) -> dict[Read, float]:
+                log_probabilities[:, a] = _by_option(rendered, found, (1, *option_mask.shape))
+                slopes = pull(a, log_probabilities[0, a])
+                weights: dict[Read, float] = defaultdict(float)
+                for i, options in enumerate(rendered.reads):
+                    for k, reads in enumerate(options):
+                        for read in reads:
+                            weights[read] += float(slopes[i, k])
+                return weights
+
+            gradient += pull_back(self.passes, prompt, rendered, read_out, weigh)
+        return make_responses(log_probabilities, option_mask, administrations, read_out), gradient
 
     def drift(self, soft_prompts: SoftPrompts) -> Floats:
         """Return how far soft prompts move the model on neutral text; see `Respondent.drift`."""
@@ -237,3 +267,12 @@ class HFRespondent(Respondent):
         with torch.inference_mode():
             logits, places = self.passes.padded_logits(prompt[None], texts, reads)
             return logits[0, places].float()
+
+
+def _by_option(rendered: Rendered, found: Mapping[Read, Floats], shape: tuple[int, int, int]) -> Floats:
+    """Return the log-probability of each option (P, I, K), the sum over its reads (P,); -inf where there is none."""
+    log_probabilities = np.full(shape, -np.inf)
+    for i, options in enumerate(rendered.reads):
+        for k, reads in enumerate(options):
+            log_probabilities[:, i, k] = sum(found[read] for read in reads)
+    return log_probabilities

@@ -8,6 +8,7 @@ what the reference path gives.
 import inspect
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import numpy as np
@@ -57,28 +58,29 @@ class Passes:
 
     def log_probabilities(self, prompts: torch.Tensor, rendered: Rendered, read_out: ReadOut) -> dict[Read, Floats]:
         """Look up every read of an administration for every candidate (P, L, W): read -> (P,)."""
-        self._check_trie(prompts, rendered)
+        self.check_trie(prompts, rendered)
         wanted: dict[int, list[Read]] = {}
         for read in dict.fromkeys(read for options in rendered.reads for reads in options for read in reads):
             wanted.setdefault(read.row, []).append(read)
         found: dict[Read, Floats] = {}
-        soft, budget = prompts.shape[1], self.positions_per_pass
-        if self.uses_trie:
-            groups = groups_of_neighbours(rendered.rows, budget, in_front=soft)
-        else:
-            groups = _groups_of_like_length(rendered.rows, budget)
-        for rows in groups:
+        for rows in self.groups(rendered.rows, prompts.shape[1], self.positions_per_pass):
             reads = [read._replace(row=place) for place, row in enumerate(rows) for read in wanted[row]]
             values = self.look_up(prompts, [rendered.rows[row] for row in rows], reads, read_out)
             for read, value in zip(reads, values, strict=True):
                 found[read._replace(row=rows[read.row])] = value
         return found
 
+    def groups(self, rows: Sequence[tuple[int, ...]], soft: int, most_places: int) -> list[list[int]]:
+        """Return row indices in groups of one pass each; with one candidate a group takes at most `most_places`."""
+        if self.uses_trie:
+            return groups_of_neighbours(rows, most_places, in_front=soft)
+        return _groups_of_like_length(rows, most_places)
+
     def look_up(
         self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read], read_out: ReadOut = EXPECTED
     ) -> Floats:
         """Pass all candidates through the rows, as many at a time as fit: log-probabilities (reads, P)."""
-        taken = self._places(rows, prompts.shape[1])
+        taken = self.places(rows, prompts.shape[1])
         size = max(1, min(self.positions_per_pass // taken, self.batch_size or len(prompts), len(prompts)))
         while True:
             try:
@@ -108,23 +110,30 @@ class Passes:
         """Remember that one candidate with these rows does not fit; return how many rows to try instead."""
         if len(rows) == 1:
             raise ModelError(f"one candidate and one item of {soft + len(rows[0])} tokens do not fit in memory")
-        self.positions_per_pass = min(self.positions_per_pass, self._places(rows, soft) // 2)
+        self.positions_per_pass = min(self.positions_per_pass, self.places(rows, soft) // 2)
         log.warning("out of memory: going on with %d items at a time", len(rows) // 2)
         return len(rows) // 2
 
-    def _places(self, rows: list[tuple[int, ...]], soft: int) -> int:
+    def places(self, rows: list[tuple[int, ...]], soft: int) -> int:
         """Return how many places of a pass the rows take for each candidate."""
         longest = soft + max(map(len, rows))
         return places(known_lengths(sorted(rows), soft), longest) if self.uses_trie else len(rows) * longest
 
     def _pass(self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read], read_out: ReadOut) -> Floats:
         """One forward pass over candidates x rows: log-probabilities (reads, P)."""
+        values = self.forward(prompts, rows, reads, read_out)
+        return cast(Floats, values.T.cpu().numpy().astype(np.float64))
+
+    def forward(
+        self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read], read_out: ReadOut
+    ) -> torch.Tensor:
+        """One forward pass over candidates x rows: log-probabilities (P, reads), with a graph if prompts need one."""
         logits, places = (self._trie_logits if self.uses_trie else self.padded_logits)(prompts, rows, reads)
         at = torch.tensor(places, device=self.device)
         tokens = torch.tensor([read.token for read in reads], device=self.device)
-        with torch.inference_mode():
-            values = token_log_probabilities(logits.float(), read_out)[:, at, tokens]
-        return cast(Floats, values.T.cpu().numpy().astype(np.float64))
+        with _graph_of(prompts):
+            logits = logits if logits.dtype == torch.float64 else logits.float()
+            return token_log_probabilities(logits, read_out)[:, at, tokens]
 
     def _trie_logits(
         self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read]
@@ -136,8 +145,8 @@ class Passes:
         kept = sorted(set(at))
         depths = torch.from_numpy(trie.depths).to(self.device)
         positions = torch.cat([torch.arange(soft, device=self.device), soft + depths])
-        with torch.inference_mode(), in_rows(self.model, layout):
-            text = self.embed(torch.from_numpy(trie.tokens).to(self.device))
+        with _graph_of(prompts), in_rows(self.model, layout):
+            text = self.embed(torch.from_numpy(trie.tokens).to(self.device)).clone()  # not bound to inference
             embeds = torch.cat([prompts, text.expand(candidates, -1, -1)], dim=1)
             logits = self._logits(embeds, layout.masks, kept, position_ids=positions.expand(candidates, -1))
         return logits, [kept.index(place) for place in at]
@@ -156,7 +165,7 @@ class Passes:
             self._layouts[soft, rows] = trie, lay_out(self.model, trie, soft, *self._masks[length])
         return self._layouts[soft, rows]
 
-    def _check_trie(self, prompts: torch.Tensor, rendered: Rendered) -> None:
+    def check_trie(self, prompts: torch.Tensor, rendered: Rendered) -> None:
         """Stop using the trie if it does not give what the reference path gives.
 
         Compared whenever a row is longer, a pass larger, or rows late for the first time: what a mask gets wrong shows
@@ -227,8 +236,8 @@ class Passes:
             ids[place, : len(row)] = torch.tensor(row)
             mask[place, : soft + len(row)] = 1
         kept = sorted({soft + read.position for read in reads})
-        with torch.inference_mode():
-            text = self.embed(ids)
+        with _graph_of(prompts):
+            text = self.embed(ids).clone()  # not bound to inference
             embeds = torch.cat(
                 [
                     prompts[:, None].expand(-1, len(rows), -1, -1),
@@ -247,6 +256,11 @@ class Passes:
             options["logits_to_keep"] = at
         logits = self.model(inputs_embeds=embeds, attention_mask=mask, use_cache=False, **options).logits
         return cast(torch.Tensor, logits if self._keeps_logits else logits[:, at])
+
+
+def _graph_of(prompts: torch.Tensor) -> AbstractContextManager[Any]:
+    """Return the mode of a pass: with a graph of what led to its result if the prompts require it, else without."""
+    return torch.enable_grad() if prompts.requires_grad else torch.inference_mode()
 
 
 def _extent(rows: Sequence[tuple[int, ...]], soft: int) -> tuple[int, int, int]:
