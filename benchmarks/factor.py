@@ -12,20 +12,28 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hofsteer.instruments.factor.analysis import FitSettings, analyse
 from hofsteer.instruments.factor.output import instrument_text
+from hofsteer.instruments.factor.rotation import matched_congruence
 from hofsteer.instruments.factor.sample import take_sample
 from hofsteer.instruments.microdata_files import read_microdata
 
 
-def write_answers(path: Path, respondents: int, items: int, factors: int) -> None:
-    """Write answers 1 to 5 that uncorrelated factors explain half of."""
+def write_answers(path: Path, respondents: int, items: int, factors: int) -> NDArray[np.float64]:
+    """Write answers 1 to 5, and return the loadings (items, factors) that they come from; factors are uncorrelated."""
     rng = np.random.default_rng(20261127)
-    home = np.arange(items) * factors // items
-    latent = 0.7 * rng.normal(size=(respondents, factors))[:, home] + 0.71 * rng.normal(size=(respondents, items))
-    answers = 1 + np.digitize(latent, [-1.2, -0.4, 0.4, 1.2])
-    np.savetxt(path, answers, fmt="%d", delimiter=",", header=",".join(f"q{i}" for i in range(items)), comments="")
+    loadings = np.zeros((items, factors))
+    loadings[np.arange(items), np.arange(items) * factors // items] = rng.uniform(0.55, 0.8, items)
+    unique = np.sqrt(1 - (loadings**2).sum(axis=1))
+    with path.open("w", encoding="utf-8") as file:
+        file.write(",".join(f"q{i}" for i in range(items)) + "\n")
+        for start in range(0, respondents, 10_000):
+            rows = min(10_000, respondents - start)
+            latent = rng.normal(size=(rows, factors)) @ loadings.T + rng.normal(size=(rows, items)) * unique
+            np.savetxt(file, 1 + np.digitize(latent, [-1.2, -0.4, 0.3, 1.1]), fmt="%d", delimiter=",")
+    return loadings
 
 
 def main() -> None:
@@ -38,7 +46,7 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "answers.csv"
-        write_answers(path, chosen.respondents, chosen.items, chosen.factors)
+        truth = write_answers(path, chosen.respondents, chosen.items, chosen.factors)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         times = [time.perf_counter()]
         data = read_microdata(path)
@@ -48,9 +56,14 @@ def main() -> None:
         times.append(time.perf_counter())
         text, _ = instrument_text(analysis, "bench", "bench", "bench")
         times.append(time.perf_counter())
+    loadings = analysis.loadings
+    order = np.abs(truth.T @ loadings).argmax(axis=1)
+    error = np.sqrt(((loadings[:, order] - truth) ** 2).mean())
+    least = matched_congruence(truth, loadings).min()
     read, fitted, written = np.diff(times)
     scale = 1e6 if sys.platform == "linux" else 1e9  # ru_maxrss in kilobytes, or bytes
-    print(f"{chosen.respondents:,} x {chosen.items}, {chosen.correlations}: {analysis.loadings.shape[1]} factors")
+    print(f"{chosen.respondents:,} x {chosen.items}, {chosen.correlations}: {loadings.shape[1]} factors")
+    print(f"least congruence with the true loadings {least:.4f}, their root mean square error {error:.4f}")
     print(f"read {read:.1f} s, analysed {fitted:.1f} s ({analysis.number.draws} draws), written {written:.1f} s")
     print(f"in all {times[-1] - times[0]:.1f} s, {len(text)} bytes")
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hofsteer.instruments.base import Floats
 
-Ints = NDArray[np.intp]
+Ints = NDArray[np.int16]
 
 ANGLES = 51  # of the grid on each side of 0
 WIDEST = 1.53  # asin of the largest correlation, 0.9992
@@ -23,6 +23,7 @@ SCORING_STEPS = 25
 PRECISION = 1e-9
 SMALLEST = 1e-12  # probability of a cell
 PAIRS_AT_ONCE = 300  # whose grids stand in memory together
+ROWS_AT_ONCE = 20_000  # whose categories stand in memory as indicators
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
 _FINE_NODES, _FINE_WEIGHTS = np.polynomial.legendre.leggauss(48)
@@ -43,7 +44,7 @@ def ordinal(answers: Floats, weights: Floats) -> Ordinal:
 
     ranked = [np.unique(column[~np.isnan(column)]) for column in answers.T]
     most = max(len(values) for values in ranked)
-    codes = np.full(answers.shape, -1, dtype=np.intp)
+    codes = np.full(answers.shape, -1, dtype=np.int16)
     thresholds = np.full((answers.shape[1], most + 1), np.inf)
     for i, values in enumerate(ranked):
         there = ~np.isnan(answers[:, i])
@@ -56,13 +57,15 @@ def ordinal(answers: Floats, weights: Floats) -> Ordinal:
 def pair_tables(codes: Ints, categories: int, weights: Floats | None = None) -> Floats:
     """Return the tables of all pairs of columns i < j, (pairs, K, K): sums of weights, or counts; pairwise complete."""
     n, items = codes.shape
-    chosen = np.zeros((n, items * categories), dtype=np.float32)
-    row, column = np.nonzero(codes >= 0)
-    chosen[row, column * categories + codes[row, column]] = 1
-    weighted = chosen if weights is None else chosen * weights.astype(np.float32)[:, None]
-    joint = (chosen.T @ weighted).reshape(items, categories, items, categories)
+    joint = np.zeros((items * categories, items * categories))
+    for start in range(0, n, ROWS_AT_ONCE):
+        part = codes[start : start + ROWS_AT_ONCE, :, None]
+        chosen = (part == np.arange(categories, dtype=codes.dtype)).astype(np.float32).reshape(len(part), -1)
+        carried = chosen if weights is None else chosen * weights[start : start + ROWS_AT_ONCE, None].astype(np.float32)
+        joint += chosen.T @ carried
+    joint = joint.reshape(items, categories, items, categories)
     first, second = np.triu_indices(items, 1)
-    return joint[first, :, second, :].astype(np.float64)
+    return np.asarray(joint[first, :, second, :])
 
 
 def polychoric(answers: Floats, weights: Floats) -> Floats:

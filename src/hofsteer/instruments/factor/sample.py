@@ -71,9 +71,10 @@ def take_sample(
     silent = keep & np.isnan(answers).all(axis=1)
     notes += _said(int(silent.sum()), "rows without any answer are left out")
     keep &= ~silent
-    sample = Sample(
-        tuple(data.column(name) for name in names), answers[keep], weight[keep], groups, codes[keep], tuple(notes)
-    )
+    columns = tuple(data.column(name) for name in names)
+    if not keep.all():  # no copy of a million rows for nothing
+        answers, weight, codes = answers[keep], weight[keep], codes[keep]
+    sample = Sample(columns, answers, weight, groups, codes, tuple(notes))
     for item, column in zip(sample.items, sample.answers.T, strict=True):
         _check_item(item, column, data.name)
     sample = _without_gaps(sample) if groups else sample
