@@ -73,7 +73,7 @@ def print_fit(analysis: "Analysis") -> None:
     fitted = f", RMSEA {indices.rmsea:.3f}, TLI {indices.tli:.3f}" if indices.rmsea == indices.rmsea else ""
     console.print(
         f"KMO {analysis.adequacy:.2f}, Bartlett chi2({test.degrees_of_freedom}) = {test.chi_square:.0f}, "
-        f"p = {test.p:.2g}; residuals {indices.rmsr:.3f} (root mean square){fitted}",
+        f"p {f'= {test.p:.2g}' if test.p else '< 1e-300'}; residuals {indices.rmsr:.3f} (root mean square){fitted}",
         highlight=False,
     )
 

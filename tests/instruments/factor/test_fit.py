@@ -264,3 +264,13 @@ def test_missing_answers_are_dealt_with_and_never_listwise():
     np.testing.assert_allclose(em.correlations.matrix, truth, rtol=0, atol=0.06)
     poly = analyse(sample, FitSettings(factors=2, draws=10))
     assert (poly.correlations.kind, poly.correlations.missing) == ("polychoric", "pairwise")
+
+
+def test_heywood_cases_and_smoothing_are_warned_of():
+    data = survey()
+    twin = changed(data, "q2", data.numbers("q1"))
+    found = analyse(take_sample(twin, ["q*"]), FitSettings(factors=2, draws=10, kind="pearson"))
+    assert found.correlations.smoothed is not None
+    said = " ".join(found.warnings)
+    assert "smoothed" in said
+    assert "Heywood case: the factors explain all of q1, q2" in said
