@@ -132,12 +132,15 @@ def align(
     """
     if named := [key for key in settings or {} if key.split(".")[0] == "model"]:
         raise ConfigError(f"{named[0]} is a setting of the respondent: give it to Respondent.from_pretrained")
+    if isinstance(target, Target) and target.kind == "group":
+        raise TargetError(f"want a group of a table as the text FILE.csv:GROUP, got the Target {target.code}")
     name = target.code if isinstance(target, Target) else target
     config = resolve(preset=preset, flags={**(settings or {}), "target": name})
     row = target_for(name, load_instrument(config.instrument))
     if isinstance(target, Target) and (target.scores, target.sources) != (row.scores, row.sources):
         raise TargetError(f"want the published row of {target.code}, got a target of that code with other scores")
-    config = config.model_copy(update={"target": row.code, "model": respondent.settings})
+    wanted = name if row.kind == "group" else row.code  # a run finds the table again by its path
+    config = config.model_copy(update={"target": wanted, "model": respondent.settings})
     return start(config, respondent, Path(out) if out is not None else None, watch)
 
 
@@ -373,10 +376,12 @@ def _finish(
 def _questions(config: RunConfig) -> tuple[tuple[Administration, ...], str, Target]:
     """Return the fitted forms, the policy of constants and the target."""
     instrument = load_instrument(config.instrument)
-    policy = policy_for(instrument, config.constants)
+    target = target_for(config.target, instrument)
+    policy = policy_for(instrument, config.constants or target.constants)
     if policy == "none" and instrument.constants == "chosen":
         raise ConfigError("align wants constants that put the scores on the target's scale, such as midpoint; got none")
-    target = target_for(config.target, instrument)
+    if target.constants is not None and policy != target.constants:
+        raise ConfigError(f"{target.code} was scored with constants {target.constants}: want the same, got {policy}")
     if not set(target.scores) & set(instrument.dimension_ids):
         raise ConfigError(f"{target.name} has no score on any dimension of {instrument.id}")
     _check_weights(config, instrument, target)
@@ -432,7 +437,7 @@ def _check_weights(config: RunConfig, instrument: Instrument, target: Target) ->
 
 
 def _target_code(config: RunConfig) -> str:
-    return target_for(config.target, load_instrument(config.instrument)).code
+    return target_for(config.target, load_instrument(config.instrument)).code.replace(":", "-")
 
 
 def _provenance(config: RunConfig, objective: Objective, rendered: dict[str, Any]) -> dict[str, Any]:
@@ -448,6 +453,7 @@ def _provenance(config: RunConfig, objective: Objective, rendered: dict[str, Any
             "scores": dict(target.scores),
             "sources": dict(target.sources),
             "estimated": sorted(target.estimated),
+            **({} if target.kind != "group" else {"n": target.n, "standard_errors": dict(target.errors)}),
         },
         "constants": objective.constants.to_json(),
     }

@@ -31,8 +31,8 @@ def test_list(hofsteer):
 def test_show_as_json(hofsteer):
     table = hofsteer("targets", "show", "saudi arabia", "--json").json()
     assert list(table) == [
-        *("schema", "code", "name", "kind", "scores", "missing", "n", "nearest", "alternatives"),
-        *("coordinates", "testable"),
+        *("schema", "code", "name", "kind", "scores", "missing", "n", "standard_errors", "source_spread"),
+        *("noise_floor", "nearest", "alternatives", "coordinates", "testable"),
     ]
     assert (table["schema"], table["code"], table["n"], table["missing"]) == (1, "SAU", None, [])
     assert table["scores"]["PDI"] == {"score": 95, "source": "hofstede-insights-2021-04", "estimate": True}
@@ -56,7 +56,9 @@ def test_show(hofsteer):
     assert (result.code, result.err) == (0, "")
     assert "also published: SAU@arab-2021-05 72.0/48.0/43.0/64.0/27.0/14.0, 21.0 points apart" in result.out
     assert "nearest other country: " in result.out
-    assert "number of respondents and standard errors: unknown" in result.out
+    assert "respondents: unknown; standard errors: unknown" in result.out
+    assert "spread between sources: up to 23.5 points" in result.out
+    assert "two samples of 50 from one country differ by 11 points" in " ".join(result.out.split())
     assert "missing: PDI" in hofsteer("targets", "show", "AND").out
     assert "also published" not in hofsteer("targets", "show", "JPN").out  # its one source is what is shown
 

@@ -9,9 +9,8 @@ from hofsteer.config import EXPECTED, PLAIN, ObjectiveSettings, ReadOut
 from hofsteer.instruments import Administration, Instrument
 from hofsteer.instruments.base import Floats
 from hofsteer.respondent.base import NOT_NUMBERS, Respondent, Responses, SoftPrompts
-from hofsteer.targets import Constants, Target, index_loss
+from hofsteer.targets import Constants, Target, index_loss, noise_floor
 
-NOISE_FLOOR_N = 50  # respondents; the VSM 94 manual asks for 20 at least, ideally 50; used as a target's own is unknown
 PASSES_OF_A_GRADIENT_STEP = 3  # forward, and backward at about the price of two forward passes
 
 
@@ -56,11 +55,8 @@ class Objective:
 
     @property
     def noise_floor(self) -> float:
-        """Points by which two samples of `NOISE_FLOOR_N` people differ on the target's dimensions; NaN without one."""
-        if self.target is None:
-            return np.nan
-        compared = ~np.isnan(self.target.vector(self.instrument.dimension_ids))
-        return self.instrument.noise_floor(NOISE_FLOOR_N, compared=compared)
+        """Points by which two samples like the target's differ, on the dimensions that it has; NaN without one."""
+        return np.nan if self.target is None else noise_floor(self.instrument, self.target).points
 
     def with_system(self, text: str) -> "Objective":
         """Return the same objective with a system text before every item, such as a persona."""

@@ -24,7 +24,9 @@ RUN, SEARCH, SPACE = RunConfig.model_fields, DESettings.model_fields, SpaceSetti
 
 
 def align(
-    target: Annotated[str | None, typer.Option(help="Country or region whose scores to match: code or name.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Whose scores to match: code or name of a country or region, or FILE.csv:GROUP.")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="A hub id, a local model folder, or the bundled `mini`.", show_default="mini")
     ] = None,
@@ -171,6 +173,7 @@ def _show(run: "Run", as_json: bool) -> None:
         policies_note,
         read_out_floor_note,
         results_table,
+        target_notes,
     )
 
     console = results()
@@ -178,8 +181,10 @@ def _show(run: "Run", as_json: bool) -> None:
     console.print(results_table(evaluation))
     if evaluation.target.estimated or evaluation.rows["nearest"].estimated:
         console.print(ESTIMATE_NOTE)
-    floor = noise_floor_note(evaluation.noise_floor, evaluation.digits, evaluation.variation)
-    for text in (outcome(evaluation), floor, NOT_CONCLUDED, *evaluation.notes):
+    digits = evaluation.digits
+    floor = noise_floor_note(evaluation.noise_floor, digits, evaluation.variation, evaluation.noise_floor_n)
+    known = target_notes(evaluation.target, evaluation.source_losses, evaluation.greedy_floor, digits)
+    for text in (outcome(evaluation), floor, *known, NOT_CONCLUDED, *evaluation.notes):
         console.print(text, highlight=False)
     if (rough := read_out_floor_note(evaluation.read_out_floor, evaluation.digits)) is not None:
         console.print(rough, highlight=False)

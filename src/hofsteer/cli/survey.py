@@ -108,7 +108,10 @@ def survey(
     elif as_country:
         texts = [persona_text(country) for country in countries]
         goals = [target_for(target, questions)] if target is not None else [_own_row(n, questions) for n in as_country]
-    policy = policy_for(questions, constants)
+    wanted = next((goal.constants for goal in goals if goal is not None and goal.constants is not None), None)
+    policy = policy_for(questions, constants or wanted)
+    if wanted is not None and policy != wanted:
+        raise ConfigError(f"{target} was scored with constants {wanted}: want the same, got {policy}")
     reading = check_read_out(kind=read_out, temperature=temperature, top_p=top_p, draws=draws, seed=seed)
     form = Administration(questions, wording, order, labels, numbering, layout, cue=cue)  # type: ignore[arg-type]  # it checks them
     adapter = SoftPrompt.load(prompt) if prompt is not None else None

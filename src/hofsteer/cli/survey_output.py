@@ -64,8 +64,9 @@ def show_surveys(
 
 
 def _show(console: Console, result: "Survey", model: str, prompt: Path | None) -> None:
-    from hofsteer.alignment.objective import NOISE_FLOOR_N
-    from hofsteer.report import ESTIMATE_NOTE, losses_note, noise_floor_note, points
+    from hofsteer.evaluation.floor import greedy_floor
+    from hofsteer.report import ESTIMATE_NOTE, losses_note, noise_floor_note, points, target_notes
+    from hofsteer.targets import noise_floor, source_losses
 
     objective = result.objective
     questions, goal, reading = objective.instrument, objective.target, objective.read_out
@@ -89,8 +90,11 @@ def _show(console: Console, result: "Survey", model: str, prompt: Path | None) -
         console.print(f"loss {points(result.loss, digits)} points, mean over {', '.join(compared)}", highlight=False)
         if len(result.losses) > 1:
             console.print(losses_note(result.losses, digits), highlight=False)
-        floor = questions.noise_floor(NOISE_FLOOR_N, compared=np.isin(questions.dimension_ids, compared))
-        console.print(noise_floor_note(floor, digits, questions.variation), highlight=False)
+        floor = noise_floor(questions, goal)
+        console.print(noise_floor_note(floor.points, digits, questions.variation, floor.n), highlight=False)
+        others = source_losses(result.evaluation.scores[0], goal, questions)
+        for note in target_notes(goal, others, greedy_floor(questions, objective.constants, goal), digits):
+            console.print(note, highlight=False)
         if result.read_out_floor:
             console.print(
                 f"read-out floor {points(result.read_out_floor, digits)} points: the loss of {goal.name}'s own scores, "

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hofsteer.cli.output import AsJson, print_json, results
+from hofsteer.cli.targets_fit import fit
 
 if TYPE_CHECKING:
     from hofsteer.targets import Target
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 COORDINATE_HEADS = ("survival to self-expression", "traditional to secular-rational")
 
 app = typer.Typer(help="List the countries and regions, or show one.", invoke_without_command=True)
+
+
+app.command()(fit)
 
 
 @app.callback()
@@ -47,11 +51,14 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one target: every score with its source, other published rows, what is missing, what can be tested."""
-    from hofsteer.targets import DIMENSIONS, nearest, published_rows
+    from hofsteer.instruments import load_instrument
+    from hofsteer.report import noise_floor_note
+    from hofsteer.targets import DIMENSIONS, nearest, noise_floor, published_rows, source_spread, uncertainty_note
 
     target, coordinates = published_rows(name)
     row = target or coordinates[0]
     near = None if target is None else nearest(target, DIMENSIONS)
+    floor = None if target is None else noise_floor(load_instrument("vsm13"), target)
     others = _others(name, target)
     testable = _testable(row.code.partition("@")[0])
     if as_json:
@@ -63,7 +70,10 @@ def show(
                 "kind": row.kind,
                 "scores": {d: _score(target, d) for d in DIMENSIONS},
                 "missing": list(DIMENSIONS if target is None else target.missing),
-                "n": None,
+                "n": row.n,
+                "standard_errors": {d: row.errors.get(d) for d in row.scores},
+                "source_spread": None if target is None else source_spread(target),
+                "noise_floor": None if floor is None else floor.to_json(),
                 "nearest": near and {"code": near[0].code, "name": near[0].name, "distance": near[1]},
                 "alternatives": {other.code: dict(other.scores) for other in others},
                 "coordinates": {other.code: dict(other.scores) for other in coordinates},
@@ -72,10 +82,14 @@ def show(
         )
         return
     console = results()
-    if target is not None and near is not None:
+    if target is not None and near is not None and floor is not None:
         _print_scores(console, target, others)
         console.print(f"nearest other country: {near[0].name}, {near[1]:.1f} points", highlight=False)
-        console.print("number of respondents and standard errors: unknown")
+        console.print(uncertainty_note(target), highlight=False)
+        spread = source_spread(target)
+        apart = "unknown, there is but one" if spread is None else f"up to {spread:.1f} points"
+        console.print(f"spread between sources: {apart}", highlight=False)
+        console.print(noise_floor_note(floor.points, n=floor.n), highlight=False)
     if coordinates:
         table = Table("source", *COORDINATE_HEADS, title=f"{row.name}: Inglehart-Welzel map")
         for other in coordinates:

@@ -4,14 +4,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from hofsteer.alignment.objective import NOISE_FLOOR_N, Evaluation, Objective
+from hofsteer.alignment.objective import Evaluation, Objective
 from hofsteer.baselines import persona_text
 from hofsteer.errors import ModelError
-from hofsteer.evaluation.floor import read_out_floor
+from hofsteer.evaluation.floor import greedy_floor, read_out_floor
 from hofsteer.instruments.base import Floats, named_scores
 from hofsteer.respondent.base import SoftPrompts
 from hofsteer.respondent.soft_prompt import SoftPrompt
-from hofsteer.targets import Constants, Target, index_loss, mean_country, nearest
+from hofsteer.targets import (
+    ASSUMED_N,
+    Constants,
+    NoiseFloor,
+    Target,
+    index_loss,
+    mean_country,
+    nearest,
+    noise_floor,
+    source_losses,
+    source_spread,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +62,9 @@ class RunEvaluation:
     variation: str = "by one scale step"  # how far people's answers are taken to vary in the noise floor
     policies: tuple[Constants, ...] = ()  # of constants; the first is the run's own
     polish: Polish | None = None  # None if there was none
+    noise_floor_n: int | None = ASSUMED_N  # respondents it assumes; None: from the target's own standard errors
+    greedy_floor: float | None = None  # index points that answers of one option an item cannot get below
+    source_losses: Mapping[str, float] = field(default_factory=dict)  # published row -> loss of the steered model
     notes: tuple[str, ...] = ()  # what else must be said of the run, a paragraph each
 
     @property
@@ -79,7 +93,12 @@ class RunEvaluation:
             "target": self.target.code,
             "dimensions_compared": list(self.compared),
             "estimated": sorted(self.target.estimated),
-            "noise_floor": {"points": self.noise_floor, "n": NOISE_FLOOR_N},
+            "noise_floor": NoiseFloor(self.noise_floor, self.noise_floor_n).to_json(),
+            "n": self.target.n,
+            "standard_errors": {d: self.target.errors.get(d) for d in self.target.scores},
+            "source_losses": dict(self.source_losses),
+            "source_spread": source_spread(self.target),
+            "greedy_floor": self.greedy_floor,
             "read_out_floor": self.read_out_floor,
             "skill": self.skill,
             "constants": [constants.summary(self.dimensions) for constants in self.policies],
@@ -161,6 +180,9 @@ def evaluate_run(
         unit=instrument.unit,
         variation=instrument.variation,
         policies=policies,
+        noise_floor_n=noise_floor(instrument, target).n,
+        greedy_floor=greedy_floor(instrument, objective.constants, target),
+        source_losses=source_losses(rows["aligned"].scores, target, instrument),
     )
 
 

@@ -11,6 +11,7 @@ from hofsteer.report.statement import (
     polish_note,
     read_out_floor_note,
     statement,
+    target_notes,
 )
 from hofsteer.report.table import ESTIMATE_NOTE, points, results_table
 
@@ -31,5 +32,6 @@ __all__ = [
     "results_table",
     "run_report",
     "statement",
+    "target_notes",
     "weak_constants",
 ]

@@ -5,7 +5,14 @@ from html import escape
 from hofsteer.evaluation.base import RunEvaluation
 from hofsteer.instruments import Instrument
 from hofsteer.report.constants import constants_note, policies_note, weak_constants
-from hofsteer.report.statement import MINI_STATEMENT, NOT_CONCLUDED, noise_floor_note, read_out_floor_note, statement
+from hofsteer.report.statement import (
+    MINI_STATEMENT,
+    NOT_CONCLUDED,
+    noise_floor_note,
+    read_out_floor_note,
+    statement,
+    target_notes,
+)
 from hofsteer.report.table import ESTIMATE_NOTE, result_heads, result_rows
 
 STYLE = """
@@ -53,7 +60,8 @@ def _limits(evaluation: RunEvaluation, model: str, instrument: Instrument) -> li
     said = [
         statement(model, evaluation, instrument.id),
         NOT_CONCLUDED,
-        noise_floor_note(evaluation.noise_floor, evaluation.digits, evaluation.variation),
+        noise_floor_note(evaluation.noise_floor, evaluation.digits, evaluation.variation, evaluation.noise_floor_n),
+        *target_notes(evaluation.target, evaluation.source_losses, evaluation.greedy_floor, evaluation.digits),
         "Skill is 1 - loss / loss of the mean of the other countries.",
         *evaluation.notes,
     ]

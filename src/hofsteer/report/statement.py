@@ -1,7 +1,9 @@
 """What the tool says of itself: the same words in every report, card and table."""
 
-from hofsteer.alignment.objective import NOISE_FLOOR_N
+from collections.abc import Mapping
+
 from hofsteer.evaluation.base import RunEvaluation
+from hofsteer.targets import ASSUMED_N, Target, source_spread, uncertainty_note
 
 NOT_CONCLUDED = (
     "A low survey loss alone proves little: many answer patterns give the same scores, and the forms asked here are "
@@ -38,12 +40,37 @@ def polish_note(evaluation: RunEvaluation, steps: int, spent: int, polish: int) 
     )
 
 
-def noise_floor_note(points: float, digits: int = 1, variation: str = "by one scale step") -> str:
+def noise_floor_note(
+    points: float, digits: int = 1, variation: str = "by one scale step", n: int | None = ASSUMED_N
+) -> str:
     """Return what a noise floor is, with its assumptions; one decimal less than the scores have."""
+    if n is None:
+        return (
+            f"Noise floor: by the target's own standard errors, two samples like its own differ by "
+            f"{points:.{digits - 1}f} points on average; smaller differences cannot be told from sampling."
+        )
     return (
-        f"Noise floor: if people's answers vary {variation}, two samples of {NOISE_FLOOR_N} from one country "
+        f"Noise floor: if people's answers vary {variation}, two samples of {n} from one country "
         f"differ by {points:.{digits - 1}f} points on average; smaller differences cannot be told from sampling."
     )
+
+
+def target_notes(
+    target: Target, source_losses: Mapping[str, float], greedy_floor: float | None, digits: int = 1
+) -> list[str]:
+    """Return how well the target is known and what answers could reach at best, a sentence each."""
+    notes = [f"Target {target.code}: {uncertainty_note(target, digits)}."]
+    if len(source_losses) > 1:
+        losses = ", ".join(f"{code} {loss:.{digits}f}" for code, loss in source_losses.items())
+        spread = source_spread(target)
+        apart = "" if spread is None else f"; these rows lie up to {spread:.{digits}f} points apart"
+        notes.append(f"Loss to every published row, each over its own dimensions: {losses}{apart}.")
+    if greedy_floor is not None:
+        notes.append(
+            f"Answers of one option an item, as greedy decoding gives them, lie {greedy_floor:.{digits}f} points away "
+            "or more, in one wording or many."
+        )
+    return notes
 
 
 def read_out_floor_note(points: float, digits: int = 1) -> str | None:
@@ -59,9 +86,11 @@ def statement(model: str, evaluation: RunEvaluation, instrument: str) -> str:
     sources = ", ".join(dict.fromkeys(target.sources.values()))
     estimated = ", ".join(d for d in target.scores if d in target.estimated)
     estimates = f", {estimated} estimated" if estimated else ""
+    n = "not recorded" if target.n is None else f"{target.n}"
+    average = "average" if target.kind == "group" else "published average"
     return (
-        f"This adapter was searched so that the scores of {model} on {instrument} items match the published average of "
-        f"{target.in_sentence} [{sources}{estimates}; n not recorded]. {outcome(evaluation)} It is not a person from "
+        f"This adapter was searched so that the scores of {model} on {instrument} items match the {average} of "
+        f"{target.in_sentence} [{sources}{estimates}; n {n}]. {outcome(evaluation)} It is not a person from "
         "there nor that country's culture; most variation in cultural values lies within countries. It is not for "
         "predicting, profiling or judging people, does not replace respondents and is nobody's voice. Tested: the "
         "fitted forms of one survey. Not shown: other wordings, other instruments, behaviour, that the effect is "

@@ -28,13 +28,23 @@ from hofsteer.targets.coordinates import (
 )
 from hofsteer.targets.coverage import Coverage, coverage, human_dimensions, published_rows, target_for
 from hofsteer.targets.reference import difference_loss, index_loss, mean_country, measured_countries, nearest
+from hofsteer.targets.uncertainty import (
+    ASSUMED_N,
+    NoiseFloor,
+    noise_floor,
+    source_losses,
+    source_spread,
+    uncertainty_note,
+)
 
 __all__ = [
+    "ASSUMED_N",
     "COORDINATES",
     "DIMENSIONS",
     "PROJECTION",
     "Constants",
     "Coverage",
+    "NoiseFloor",
     "Target",
     "Tie",
     "all_coordinates",
@@ -55,9 +65,13 @@ __all__ = [
     "mean_country",
     "measured_countries",
     "nearest",
+    "noise_floor",
     "policy_for",
     "published_rows",
+    "source_losses",
+    "source_spread",
     "target_for",
     "tie_constants",
     "tied_countries",
+    "uncertainty_note",
 ]

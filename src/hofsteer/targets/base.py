@@ -5,7 +5,7 @@ from Hofstede Insights. `SAU@arab-2021-05` is the row of that one source and of 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal
 
@@ -16,7 +16,7 @@ from hofsteer.errors import TargetError, did_you_mean
 from hofsteer.targets.names import in_sentence, look_up_key, names_of, read_lines
 
 Floats = NDArray[np.float64]
-Kind = Literal["country", "region"]
+Kind = Literal["country", "region", "group"]
 
 DIMENSIONS = ("PDI", "IDV", "MAS", "UAI", "LTO", "IVR")
 MATRIX = "hofstede-2015"
@@ -33,11 +33,16 @@ class Target:
     code: str  # "JPN", "ARAB_COUNTRIES", "SAU@arab-2021-05"
     name: str  # "Japan", "United States"
     in_sentence: str  # as it stands in a sentence: "Japan", "the United States"
-    kind: Kind  # a region is a group of countries or a part of one
+    kind: Kind  # a region is a group of countries or a part of one; a group is a row of a user's own table
     scores: Mapping[str, float]  # dimension -> published score
     sources: Mapping[str, str]  # dimension -> source id, the same keys
     estimated: frozenset[str]  # dimensions that their source marks as an estimate, not a measurement
     dimensions: tuple[str, ...] = DIMENSIONS  # those of its table
+    n: int | None = None  # respondents; None = unknown
+    n_effective: float | None = None  # Kish's effective number of them
+    errors: Mapping[str, float] = field(default_factory=dict)  # dimension -> standard error in points, where known
+    constants: str | None = None  # policy that the scores were made under; None = unknown, or an own zero
+    beside: tuple["Target", ...] = ()  # the other groups of a user's own table
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -51,6 +56,10 @@ class Target:
         array([35., nan])
         """
         return np.array([self.scores.get(dimension, np.nan) for dimension in dimensions], dtype=np.float64)
+
+    def error_vector(self, dimensions: Sequence[str]) -> Floats:
+        """Return the standard errors as (M,), in points, in the order of `dimensions`; NaN = unknown."""
+        return np.array([self.errors.get(dimension, np.nan) for dimension in dimensions], dtype=np.float64)
 
 
 def load_target(name: str) -> Target:

@@ -13,6 +13,7 @@ from hofsteer.targets.coordinates import (
     coordinate_alternatives,
     load_coordinates,
 )
+from hofsteer.targets.table import is_table, load_table_target
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,7 @@ class Coverage:
 
 
 def target_for(name: str, instrument: Instrument) -> Target:
-    """Return the published row that scores of `instrument` can be compared with.
+    """Return the row that scores of `instrument` can be compared with: published, or FILE.csv:GROUP of a user's table.
 
     Raises:
         TargetError: nothing has this name, or it is not testable on this instrument.
@@ -33,6 +34,8 @@ def target_for(name: str, instrument: Instrument) -> Target:
     >>> target_for("JPN", load_instrument("ivs10")).code
     'JPN@tao2024'
     """
+    if is_table(name):
+        return load_table_target(name, instrument)
     dimensions = human_dimensions(instrument)
     if not dimensions:
         raise TargetError(f"{instrument.id} has no published country scores: no target is testable on it")

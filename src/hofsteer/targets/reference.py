@@ -115,6 +115,11 @@ def _countries(dimensions: Sequence[str]) -> tuple[Target, ...]:
 
 
 def _others(target: Target, dimensions: Sequence[str]) -> tuple[Target, ...]:
+    if target.kind == "group":
+        full = tuple(row for row in target.beside if set(target.scores) <= set(row.scores))
+        if not full:
+            raise TargetError(f"{target.code}: want another group of its table with the same scores, got none")
+        return full
     code = target.code.partition("@")[0]
     return tuple(country for country in _countries(dimensions) if country.code.partition("@")[0] != code)
 

@@ -1,0 +1,196 @@
+"""`hofsteer targets fit`: from respondents to a table of targets."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from hofsteer.cli.output import SCORES_MOVE, AsJson, InstrumentName, messages, print_json, results, warn
+from hofsteer.errors import TargetError, did_you_mean
+from hofsteer.files import replace_text
+
+if TYPE_CHECKING:
+    from hofsteer.instruments import Instrument
+    from hofsteer.targets.microdata import GroupEstimate, Sample
+
+
+def fit(
+    data: Annotated[Path, typer.Argument(help="Respondents, one a row: CSV, Parquet, SPSS .sav or Stata .dta.")],
+    group: Annotated[str, typer.Option(help="Column of groups, such as country.")],
+    instrument: InstrumentName = "vsm13",
+    weights: Annotated[str | None, typer.Option(help="Column of design weights.")] = None,
+    strata: Annotated[str | None, typer.Option(help="Column of strata, within groups.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Column of clusters, within strata.")] = None,
+    estimator: Annotated[str, typer.Option(help="Of standard errors: linearised or bootstrap.")] = "linearised",
+    weighting: Annotated[
+        str, typer.Option(help="Of the mean over groups: equal-groups, or population (by design weights).")
+    ] = "equal-groups",
+    constants: Annotated[
+        str | None,
+        typer.Option(help="Scale constants C: midpoint (C = 50) or none.", show_default="midpoint; none if fixed"),
+    ] = None,
+    missing: Annotated[str | None, typer.Option(help="Codes that are no answer, with commas: -1,-2,99.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="A new table of targets (.csv), for --target FILE.csv:GROUP.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score groups of respondents, with standard errors, and write them as targets that `align` takes."""
+    from hofsteer.instruments import load_instrument
+    from hofsteer.targets import constants_for
+    from hofsteer.targets.microdata import Estimator, Weighting, estimate_groups, overall_scores, table_text
+
+    for name, value, valid in (
+        ("--estimator", estimator, get_args(Estimator)),
+        ("--weighting", weighting, get_args(Weighting)),
+    ):
+        if value not in valid:
+            raise TargetError(f"want {name} {' or '.join(valid)}, got {value!r}{did_you_mean(value, valid)}")
+    if out is not None and (out.suffix != ".csv" or out.exists() or not out.parent.is_dir()):
+        raise TargetError(f"want --out as a new file that ends with .csv in a folder that exists, got {out}")
+    questions = load_instrument(instrument)
+    policy = constants_for(questions, constants)
+    with messages().status(f"reading {data.name}"):
+        sample, notes = _read(data, questions, group, (weights, strata, cluster), _codes(missing))
+    groups = estimate_groups(sample, questions, policy, cast(Any, estimator), seed=seed)
+    usable = [one for one in groups if one.usable]
+    if len(usable) < 2:
+        raise TargetError(f"{data.name}: want two groups or more with an effective n of 50 or more, got {len(usable)}")
+    overall = overall_scores(usable, cast(Any, weighting))
+    if out is not None:
+        replace_text(out, table_text(groups, questions.dimension_ids, data.name, policy.kind))
+    if as_json:
+        print_json(_as_json(groups, questions, overall, policy.kind, estimator, weighting, notes))
+    else:
+        _print(groups, questions, overall, policy.kind, weighting)
+    for note in notes:
+        messages().print(note, highlight=False, soft_wrap=True)
+    if refused := [f"{one.name} ({one.n_effective:.0f})" for one in groups if not one.usable]:
+        warn(f"no targets, for an effective n below 50 or no score: {', '.join(refused)}")
+    if lonely := sum(one.lonely for one in groups):
+        warn(f"{lonely} strata have a single cluster, which counts about the mean of its group")
+    if out is not None:
+        messages().print(f"wrote {out}", highlight=False, soft_wrap=True)
+
+
+def _read(
+    path: Path,
+    questions: "Instrument",
+    group: str,
+    design: tuple[str | None, str | None, str | None],
+    missing: list[float],
+) -> tuple["Sample", list[str]]:
+    from hofsteer.instruments.microdata_files import read_microdata
+    from hofsteer.targets.microdata import Sample, check_weights
+
+    data = read_microdata(path, missing=missing)
+    heads = {name.lower() for name in data.columns}
+    asked = [item.lower() in heads for item in questions.item_ids]
+    if not any(asked):
+        raise TargetError(
+            f"{data.name}: want columns with items of {questions.id}, {questions.item_ids[0]} to "
+            f"{questions.item_ids[-1]}, got none"
+        )
+    answers = np.full((data.n, len(asked)), np.nan)
+    for i, item in enumerate(questions.items):
+        if not asked[i]:
+            continue
+        answers[:, i] = data.numbers(item.id)
+        values = [option.value for option in item.options]
+        wrong = ~np.isnan(answers[:, i]) & ~np.isin(answers[:, i], values)
+        if wrong.any():
+            raise TargetError(
+                f"{data.name} row {int(wrong.argmax()) + data.first_row}, column {item.id}: want one of "
+                f"{', '.join(f'{v:g}' for v in values)}, got {answers[wrong, i][0]:g}; name it with --missing if it is "
+                "no answer"
+            )
+    names, codes = data.groups(group)
+    weights, strata, cluster = design
+    weight = np.ones(data.n) if weights is None else data.numbers(weights)
+    if weights is not None:
+        check_weights(weight, weights)
+    stratum = np.zeros(data.n, dtype=np.intp) if strata is None else data.groups(strata)[1]
+    unit = np.arange(data.n) if cluster is None else data.groups(cluster)[1]
+    placed = (np.nan_to_num(weight) > 0) & (codes >= 0) & (stratum >= 0) & (unit >= 0)
+    keep = placed & ~np.isnan(answers).all(axis=1)
+    notes = [
+        f"{count} rows {what} are left out"
+        for count, what in (
+            (int((~placed).sum()), "without a positive weight, a group, a stratum or a cluster"),
+            (int((placed & ~keep).sum()), "without any answer"),
+        )
+        if count
+    ]
+    absent = [item for item, there in zip(questions.item_ids, asked, strict=True) if not there]
+    if absent:
+        notes.append(f"no columns for {', '.join(absent)}: dimensions that need them have no score")
+    return Sample(answers[keep], names, codes[keep], weight[keep], stratum[keep], unit[keep]), notes
+
+
+def _codes(text: str | None) -> list[float]:
+    try:
+        return [float(code) for code in (text or "").split(",") if code.strip()]
+    except ValueError:
+        raise TargetError(f"want --missing as numbers with commas, such as -1,-2,99, got {text!r}") from None
+
+
+def _as_json(
+    groups: "tuple[GroupEstimate, ...]",
+    questions: "Instrument",
+    overall: Any,
+    constants: str,
+    estimator: str,
+    weighting: str,
+    notes: list[str],
+) -> dict[str, Any]:
+    from hofsteer.instruments import named_scores
+
+    ids = questions.dimension_ids
+    return {
+        "schema": 1,
+        "instrument": questions.id,
+        "constants": constants,
+        "estimator": estimator,
+        "weighting": weighting,
+        "overall": named_scores(overall, ids),
+        "groups": [
+            {
+                "group": one.name,
+                "n": one.n,
+                "n_effective": one.n_effective,
+                "target": one.usable,
+                "scores": named_scores(one.scores, ids),
+                "standard_errors": named_scores(one.errors, ids),
+            }
+            for one in groups
+        ],
+        "notes": notes,
+    }
+
+
+def _print(
+    groups: "tuple[GroupEstimate, ...]", questions: "Instrument", overall: Any, constants: str, weighting: str
+) -> None:
+    from hofsteer.report import points
+    from hofsteer.targets.microdata import shrunken
+
+    digits = questions.digits
+    table = Table("group", "n", "effective", *questions.dimension_ids, title=f"{questions.id} (constants: {constants})")
+    usable = [one for one in groups if one.usable]
+    for one, drawn in zip(usable, shrunken(usable), strict=True):
+        cells = [
+            f"{points(score, digits)} ± {points(error, digits)} ({points(shown, digits)})"
+            for score, error, shown in zip(one.scores, one.errors, drawn, strict=True)
+        ]
+        table.add_row(one.name, str(one.n), f"{one.n_effective:.0f}", *cells)
+    table.add_row(f"mean ({weighting})", "", "", *(points(score, digits) for score in overall))
+    console = results()
+    console.print(table)
+    console.print(
+        "score ± standard error (shrunken towards the mean of the groups: to look at, never a target)", highlight=False
+    )
+    if questions.constants == "chosen":
+        console.print(SCORES_MOVE)

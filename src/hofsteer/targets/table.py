@@ -1,0 +1,138 @@
+"""A user's own targets: a CSV file with one row a group, its scores and what is known of their uncertainty.
+
+Columns: `group`; for each dimension its score and, if known, `DIMENSION_se`, the standard error in the same points;
+maybe `name`, `n`, `n_effective`, `source`, and `constants`, the policy under which the scores were made. `hofsteer
+targets fit` writes such a file.
+"""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hofsteer.errors import TargetError, did_you_mean
+from hofsteer.instruments import Instrument
+from hofsteer.targets.base import Target, load_target
+from hofsteer.targets.names import look_up_key
+
+SUFFIX = ".csv"
+ABOUT = ("group", "name", "n", "n_effective", "source", "constants")
+ERROR = "_se"  # ends the name of a column of standard errors
+
+
+def is_table(name: str) -> bool:
+    """Return whether a target's name is of the form FILE.csv:GROUP.
+
+    >>> is_table("waves/targets.csv:DE"), is_table("SAU@arab-2021-05")
+    (True, False)
+    """
+    return f"{SUFFIX}:" in name.lower() or name.lower().endswith(SUFFIX)
+
+
+def load_table_target(name: str, instrument: Instrument) -> Target:
+    """Return the group of a table that FILE.csv:GROUP names, with the table's other groups beside it.
+
+    Raises:
+        TargetError: the file is not such a table, lacks the group, or has no score on the instrument's dimensions.
+    """
+    at = name.lower().rfind(f"{SUFFIX}:")
+    if at < 0:
+        raise TargetError(f"want a target as {name}:GROUP, got no group")
+    file, group = name[: at + len(SUFFIX)], name[at + len(SUFFIX) + 1 :]
+    rows = read_table(Path(file), instrument.dimension_ids)
+    groups = [row.code.partition(f"{Path(file).name}:")[2] for row in rows]
+    named = list(zip(groups, rows, strict=True))
+    found = [row for own, row in named if own == group] or [
+        row for own, row in named if look_up_key(group) in (look_up_key(own), look_up_key(row.name))
+    ]
+    if len(found) != 1:
+        raise TargetError(
+            f"{Path(file).name}: want one group {group!r}, got {len(found)}{did_you_mean(group, groups)} "
+            f"(it has {', '.join(groups[:8])}{', ...' if len(groups) > 8 else ''})"
+        )
+    return replace(found[0], beside=tuple(row for row in rows if row is not found[0]))
+
+
+def read_table(path: Path, dimensions: Sequence[str]) -> tuple[Target, ...]:
+    """Return the groups of a table of targets, in its order; a blank cell is unknown.
+
+    Raises:
+        TargetError: the file is not such a table; one line with the row and what was wanted.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            heads = [head.strip() for head in reader.fieldnames or ()]
+            reader.fieldnames = heads
+            _check_heads(path, heads, dimensions)
+            rows = tuple(_row(path, number, record, dimensions) for number, record in enumerate(reader, start=2))
+    except OSError as error:
+        raise TargetError(f"cannot read targets from {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise TargetError(f"{path.name}: want text in UTF-8, got bytes that are not") from None
+    except csv.Error as error:
+        raise TargetError(f"{path.name}: want a CSV file, got an error: {error}") from None
+    if len(rows) < 2:
+        raise TargetError(
+            f"{path.name}: want two groups or more, as a loss is held against the others; got {len(rows)}"
+        )
+    if len({row.code for row in rows}) < len(rows):
+        raise TargetError(f"{path.name}: want each group once, got one twice")
+    return rows
+
+
+def _check_heads(path: Path, heads: Sequence[str], dimensions: Sequence[str]) -> None:
+    if "group" not in heads or not set(heads) & set(dimensions):
+        raise TargetError(
+            f"{path.name}: want a table with the column group and scores on {', '.join(dimensions)}, "
+            f"got columns {', '.join(heads) or 'none'}"
+        )
+    if len(set(heads)) < len(heads):
+        raise TargetError(f"{path.name}: want each column once, got one twice")
+
+
+def _row(path: Path, number: int, record: Mapping[str, str | None], dimensions: Sequence[str]) -> Target:
+    group = (record["group"] or "").strip()
+    if not group:
+        raise TargetError(f"{path.name} row {number}: want the name of a group, got a blank cell")
+
+    def cell(column: str, least: float = -math.inf) -> float | None:
+        text = (record.get(column) or "").strip()
+        if not text:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and value >= least):
+            floor = "" if least == -math.inf else f" of at least {least:g}"
+            raise TargetError(f"{path.name} row {number}, column {column}: want a number{floor}, got {text!r}")
+        return value
+
+    scores = {d: score for d in dimensions if (score := cell(d)) is not None}
+    errors = {d: error for d in scores if (error := cell(f"{d}{ERROR}", least=0.0)) is not None}
+    if not scores:
+        raise TargetError(f"{path.name} row {number}: want a score on one of {', '.join(dimensions)}, got none")
+    name, sentence = (record.get("name") or "").strip() or group, ""
+    try:
+        known = load_target(group)
+    except TargetError:
+        sentence = name
+    else:
+        sentence, name = known.in_sentence, (record.get("name") or "").strip() or known.name
+    n = cell("n", least=1.0)
+    return Target(
+        code=f"{path.name}:{group}",
+        name=name,
+        in_sentence=sentence,
+        kind="group",
+        scores=scores,
+        sources=dict.fromkeys(scores, (record.get("source") or "").strip() or path.name),
+        estimated=frozenset(),
+        dimensions=tuple(dimensions),
+        n=None if n is None else round(n),
+        n_effective=cell("n_effective", least=0.0),
+        errors=errors,
+        constants=(record.get("constants") or "").strip() or None,
+    )
