@@ -1,8 +1,10 @@
+from itertools import product
+
 import numpy as np
 import pytest
 
 from hofsteer.config import EXPECTED, ReadOut
-from hofsteer.evaluation.floor import ideal_answers, read_out_floor
+from hofsteer.evaluation.floor import greedy_floor, ideal_answers, read_out_floor
 from hofsteer.instruments import Administration, load_instrument
 from hofsteer.targets import constants_for, load_target, target_for
 
@@ -35,3 +37,14 @@ def test_other_instruments_have_a_floor_too():
     constants, target = constants_for(ivs10, None), target_for("JPN", ivs10)
     assert read_out_floor([Administration(ivs10)], constants, target, EXPECTED) == pytest.approx(0, abs=1e-9)
     assert read_out_floor([Administration(ivs10)], constants, target, ReadOut(kind="greedy")) > 0.1
+
+
+def test_greedy_floor_is_the_best_of_all_answers():
+    """Every answer pattern of the four items of each index, by brute force."""
+    instrument = load_instrument("vsm13")
+    constants, target = constants_for(instrument, "midpoint"), load_target("JPN")
+    gaps = []
+    for weights, goal in zip(instrument.weights, target.vector(instrument.dimension_ids), strict=True):
+        patterns = np.array(list(product(range(1, 6), repeat=int((weights != 0).sum()))))
+        gaps.append(np.abs(patterns @ weights[weights != 0] + 50 - goal).min())
+    assert greedy_floor(instrument, constants, target) == pytest.approx(np.mean(gaps))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hofsteer.alignment.objective import NOISE_FLOOR_N, forms
+from hofsteer.alignment.objective import forms
 from hofsteer.alignment.run import RunFolder
 from hofsteer.baselines import persona_text
 from hofsteer.config import RunConfig
@@ -20,7 +20,7 @@ from hofsteer.evaluation.texts import measure_texts
 from hofsteer.instruments import Administration, load_instrument
 from hofsteer.respondent.base import Respondent, SoftPrompts
 from hofsteer.respondent.soft_prompt import SoftPrompt
-from hofsteer.targets import Constants, Target, all_coordinates, complete_countries, target_for
+from hofsteer.targets import Constants, Target, all_coordinates, complete_countries, noise_floor, target_for
 from hofsteer.targets.coordinates import COORDINATES
 
 SAME = ("model", "instrument", "constants")  # of the provenance: runs that are judged together agree in these
@@ -263,18 +263,18 @@ def _question(run: FinishedRun, plan: Plan) -> tuple[Question, tuple[str, ...]]:
     own = Constants.from_json(run.provenance["constants"])
     others = [Constants.from_json(table) for table in run.provenance.get("other_constants", [])]
     on_map = bool(set(instrument.dimension_ids) & set(COORDINATES))
-    compared = ~np.isnan(target.vector(instrument.dimension_ids))
+    countries = target.beside or (all_coordinates() if on_map else complete_countries())
     return (
         Question(
             target=target,
             fitted=fitted,
             held_out=_held_out(plan.held_out, fitted),
             constants={constants.kind: constants for constants in (own, *others)},
-            countries=all_coordinates() if on_map else complete_countries(),
+            countries=countries,
             elsewhere=elsewhere,
             choices=plan.choices,
             persona=persona_text(target),
-            noise_floor=instrument.noise_floor(NOISE_FLOOR_N, compared=compared),
+            noise_floor=noise_floor(instrument, target).points,
         ),
         tuple(untested),
     )
