@@ -2,9 +2,9 @@
 
     python benchmarks/target_coverage.py --samples 1000
 
-A country has four strata of many regions; a sample draws eight regions from each and twelve people from each region, whose
-answers share what their region has in common. Intervals are score +- t x standard error, with as many degrees of freedom
-as clusters less strata. A simple random sample of 400 is shown beside it.
+A country has four strata of many regions; a sample draws eight regions from each and twelve people from each region,
+whose answers share what their region has in common. Intervals are score +- t x standard error, with as many degrees of
+freedom as clusters less strata. A simple random sample of 400 is shown beside it.
 """
 
 import argparse
