@@ -37,7 +37,7 @@ def test_from_respondents_to_a_target(hofsteer, respondents, tmp_path):
 def test_shown(hofsteer, respondents):
     shown = hofsteer("targets", "fit", respondents, "--group", "country", "--cluster", "psu")
     assert "never a target" in " ".join(shown.out.split())
-    assert "mean (equal-groups)" in " ".join(shown.out.split())
+    assert "mean over the groups: equal-groups" in shown.out
 
 
 @pytest.mark.parametrize(

@@ -186,9 +186,10 @@ def _print(
             for score, error, shown in zip(one.scores, one.errors, drawn, strict=True)
         ]
         table.add_row(one.name, str(one.n), f"{one.n_effective:.0f}", *cells)
-    table.add_row(f"mean ({weighting})", "", "", *(points(score, digits) for score in overall))
+    table.add_row("mean", "", "", *(points(score, digits) for score in overall))
     console = results()
     console.print(table)
+    console.print(f"mean over the groups: {weighting}", highlight=False)
     console.print(
         "score ± standard error (shrunken towards the mean of the groups: to look at, never a target)", highlight=False
     )
