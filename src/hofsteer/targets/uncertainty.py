@@ -23,11 +23,7 @@ class NoiseFloor:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return {
-            "points": self.points,
-            "n": self.n,
-            "from": "the target's standard errors" if self.n is None else "assumed respondents",
-        }
+        return {"points": self.points, "n": self.n}
 
 
 def noise_floor(instrument: Instrument, target: Target) -> NoiseFloor:
