@@ -11,6 +11,7 @@ from rich.table import Table
 
 from hofsteer.cli.fit import fit
 from hofsteer.cli.output import AsJson, InstrumentName, messages, print_json, results
+from hofsteer.cli.own import compare_wordings, import_own, template
 from hofsteer.errors import InstrumentError
 from hofsteer.files import replace_text
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List the bundled surveys, show one, or fit one to answers.", invoke_without_command=True)
 app.command()(fit)
+app.command()(template)
+app.command("import")(import_own)
+app.command("compare")(compare_wordings)
 
 
 @app.callback()
