@@ -30,7 +30,7 @@ from hofsteer.evaluation.constants import checked_countries, constants_of, depar
 from hofsteer.files import replace_json, replace_text
 from hofsteer.instruments import Administration, Instrument, load_instrument
 from hofsteer.instruments.base import Floats
-from hofsteer.report import adapter_card, convergence_figure, polish_note, run_report, weak_constants
+from hofsteer.report import adapter_card, convergence_figure, polish_note, run_report, weak_constants, wording_note
 from hofsteer.respondent.base import Respondent
 from hofsteer.respondent.drift import Neutral
 from hofsteer.respondent.render import Rendered
@@ -356,7 +356,8 @@ def _finish(
     policies = [objective.constants, *map(Constants.from_json, others)]
     evaluation = evaluate_run(objective.afresh(), SoftPrompt.load(adapter), policies, unpolished)
     note = start_note(run.read_json("provenance.json").get("start", {"kind": "noise"}))
-    evaluation = replace(evaluation, notes=((note,) if note else ()) + _anchor_notes(objective))
+    said = (note, wording_note(objective.instrument))
+    evaluation = replace(evaluation, notes=(*filter(None, said), *_anchor_notes(objective)))
     if unpolished is not None:
         steps, more = config.polish.steps, found.evaluations - state.evaluations
         polish_cost = Polish(steps, more, objective.passes(more))

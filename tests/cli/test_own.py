@@ -18,7 +18,7 @@ def filled(text, change=lambda row: row, delimiter=","):
         row["wording"] = f"سؤال {row['id']}؟"
     rows = [new for row in rows if (new := change(row)) is not None]
     lines = [delimiter.join(f'"{cell}"' for cell in rows[0])]
-    lines += [delimiter.join('"' + cell.replace('"', '""') + '"' for cell in row.values()) for row in rows]
+    lines += [delimiter.join('"' + (cell or "").replace('"', '""') + '"' for cell in row.values()) for row in rows]
     return "\n".join(lines) + "\n"
 
 
@@ -77,7 +77,7 @@ def test_optional_items_may_be_left_empty(hofsteer, blank, tmp_path):
     [
         (lambda row: {**row, "wording": "" if row["id"] == "Q3" else "x"}, "line 4: item Q3 has no wording"),
         (lambda row: None if row["id"] == "Q5" else row, "want all 24 items of vsm13-own, Q5 is missing"),
-        (lambda row: {**row, "id": row["id"].replace("Q9", "P9")}, "no item 'P9'; did you mean"),
+        (lambda row: {**row, "id": row["id"].replace("Q9", "P9")}, "vsm13-own has no item 'P9'"),
         (lambda row: {**row, "id": row["id"].replace("Q9", "Q8")}, "line 10: item Q8 stands there twice"),
         (lambda row: {**row, "option_5": ""}, "item Q1 wants 5 options, since its values belong to them, got 4"),
         (lambda row: {k: v for k, v in row.items() if k != "wording"}, "wants a column 'wording', got id, construct"),

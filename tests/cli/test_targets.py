@@ -32,7 +32,7 @@ def test_show_as_json(hofsteer):
     table = hofsteer("targets", "show", "saudi arabia", "--json").json()
     assert list(table) == [
         *("schema", "code", "name", "kind", "scores", "missing", "n", "standard_errors", "source_spread"),
-        *("noise_floor", "nearest", "alternatives", "coordinates", "testable"),
+        *("noise_floor", "nearest", "alternatives", "coordinates", "globe", "testable"),
     ]
     assert (table["schema"], table["code"], table["n"], table["missing"]) == (1, "SAU", None, [])
     assert table["scores"]["PDI"] == {"score": 95, "source": "hofstede-insights-2021-04", "estimate": True}

@@ -61,6 +61,7 @@ def show(
     floor = None if target is None else noise_floor(load_instrument("vsm13"), target)
     others = _others(name, target)
     testable = _testable(row.code.partition("@")[0])
+    society = _society(row.code.partition("@")[0])
     if as_json:
         print_json(
             {
@@ -77,6 +78,7 @@ def show(
                 "nearest": near and {"code": near[0].code, "name": near[0].name, "distance": near[1]},
                 "alternatives": {other.code: dict(other.scores) for other in others},
                 "coordinates": {other.code: dict(other.scores) for other in coordinates},
+                "globe": None if society is None else dict(society.scores),
                 "testable": {instrument: list(dimensions) for instrument, dimensions in testable.items()},
             }
         )
@@ -97,6 +99,9 @@ def show(
             table.add_row(other.code.partition("@")[2], *cells)
         console.print(table)
         console.print("the sources are different rotations: their coordinates may not be compared or mixed")
+    if society is not None:
+        said = ", ".join(f"{scale} {score:.2f}" for scale, score in society.scores.items())
+        console.print(f"GLOBE value scales, 1 to 7, sample {society.name}: {said}", highlight=False)
     for instrument, dimensions in testable.items():
         console.print(f"{instrument}: {', '.join(dimensions) or 'not testable'}", highlight=False)
 
@@ -130,6 +135,16 @@ def _others(name: str, target: "Target | None") -> tuple["Target", ...]:
     if target is None:
         return ()
     return tuple(other for other in alternatives(name) if other.sources != target.sources)  # not the same row again
+
+
+def _society(code: str) -> "Target | None":
+    from hofsteer.errors import TargetError
+    from hofsteer.targets import load_society
+
+    try:
+        return load_society(code)
+    except TargetError:
+        return None
 
 
 def _testable(code: str) -> Mapping[str, tuple[str, ...]]:

@@ -1,7 +1,7 @@
 """A user's own copy of an instrument: the official wording, or a translation, in place of ours.
 
 `template` writes a table with a row an item; the user fills in the texts; `own_instrument` makes an instrument of them
-with the same items, values and formulas. Our own wording stands in the table as an example and is never taken for theirs.
+with the same items, values and formulas. Our own wording stands in the table as an example and is not taken for theirs.
 """
 
 import csv

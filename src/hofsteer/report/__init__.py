@@ -12,6 +12,7 @@ from hofsteer.report.statement import (
     read_out_floor_note,
     statement,
     target_notes,
+    wording_note,
 )
 from hofsteer.report.table import ESTIMATE_NOTE, points, results_table
 
@@ -34,4 +35,5 @@ __all__ = [
     "statement",
     "target_notes",
     "weak_constants",
+    "wording_note",
 ]

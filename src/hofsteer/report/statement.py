@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from hofsteer.evaluation.base import RunEvaluation
+from hofsteer.instruments import Instrument
 from hofsteer.targets import ASSUMED_N, Target, source_spread, uncertainty_note
 
 NOT_CONCLUDED = (
@@ -12,6 +13,13 @@ NOT_CONCLUDED = (
 MINI_STATEMENT = (
     "`mini` is a simulated respondent trained on generated text: results on it say nothing about real models."
 )
+
+
+def wording_note(instrument: Instrument) -> str | None:
+    """Return that the wording is unvalidated, where it is."""
+    if instrument.validated:
+        return None
+    return f"The wording of {instrument.id} is unvalidated: nobody has shown on people that it measures what it names."
 
 
 def outcome(evaluation: RunEvaluation) -> str:

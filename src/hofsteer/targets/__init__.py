@@ -27,6 +27,7 @@ from hofsteer.targets.coordinates import (
     map_distance,
 )
 from hofsteer.targets.coverage import Coverage, coverage, human_dimensions, published_rows, target_for
+from hofsteer.targets.globe import all_societies, load_society
 from hofsteer.targets.reference import difference_loss, index_loss, mean_country, measured_countries, nearest
 from hofsteer.targets.uncertainty import (
     ASSUMED_N,
@@ -48,6 +49,7 @@ __all__ = [
     "Target",
     "Tie",
     "all_coordinates",
+    "all_societies",
     "all_targets",
     "alternatives",
     "anchors",
@@ -60,6 +62,7 @@ __all__ = [
     "index_loss",
     "load_constants",
     "load_coordinates",
+    "load_society",
     "load_target",
     "map_distance",
     "mean_country",

@@ -13,6 +13,7 @@ from hofsteer.targets.coordinates import (
     coordinate_alternatives,
     load_coordinates,
 )
+from hofsteer.targets.globe import SCALES, all_societies, load_society
 from hofsteer.targets.table import is_table, load_table_target
 
 
@@ -39,6 +40,8 @@ def target_for(name: str, instrument: Instrument) -> Target:
     dimensions = human_dimensions(instrument)
     if not dimensions:
         raise TargetError(f"{instrument.id} has no published country scores: no target is testable on it")
+    if set(dimensions) & set(SCALES):
+        return load_society(name)
     return load_coordinates(name) if set(dimensions) & set(COORDINATES) else load_target(name)
 
 
@@ -56,6 +59,10 @@ def coverage() -> tuple[Coverage, ...]:
         code = row.code.partition("@")[0]
         published[code] = {**published.get(code, {}), **row.scores}
         names[code] = row.name
+    for row in all_societies():
+        code = row.code.partition("@")[0]
+        published[code] = {**published.get(code, {}), **row.scores}
+        names.setdefault(code, row.name)
     return tuple(
         Coverage(
             code,
@@ -92,6 +99,10 @@ def published_rows(name: str) -> tuple[Target | None, tuple[Target, ...]]:
 
 
 def human_dimensions(instrument: Instrument) -> tuple[str, ...]:
-    """Return the dimensions on which countries have published scores; none if the instrument is not validated."""
-    known = (*DIMENSIONS, *COORDINATES) if instrument.validated else ()
+    """Return the dimensions on which countries have published scores.
+
+    An unvalidated instrument has none, but for the GLOBE scales: their names belong to people's scores alone, and every
+    result on them says that the wording is unvalidated.
+    """
+    known = (*DIMENSIONS, *COORDINATES, *SCALES) if instrument.validated else SCALES
     return tuple(dimension for dimension in instrument.dimension_ids if dimension in known)

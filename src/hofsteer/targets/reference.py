@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hofsteer.errors import TargetError
 from hofsteer.targets.base import Target, complete_countries
 from hofsteer.targets.coordinates import COORDINATES, all_coordinates
+from hofsteer.targets.globe import SCALES, all_societies
 
 Floats = NDArray[np.float64]
 
@@ -111,6 +112,8 @@ def nearest(target: Target, dimensions: Sequence[str]) -> tuple[Target, float]:
 
 
 def _countries(dimensions: Sequence[str]) -> tuple[Target, ...]:
+    if set(dimensions) & set(SCALES):
+        return all_societies()
     return all_coordinates() if set(dimensions) & set(COORDINATES) else complete_countries()
 
 
