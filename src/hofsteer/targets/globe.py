@@ -41,7 +41,7 @@ def load_society(name: str) -> Target:
     if at and look_up_key(source) != look_up_key(SOURCE):
         raise TargetError(f"want {place}@{SOURCE}, got {source!r}")
     code = _codes_by_key().get(look_up_key(place)) or _country_code(place)
-    if code in _rows():
+    if code is not None and code in _rows():
         return _rows()[code]
     if parts := [part for part in _rows() if part.startswith(f"{code}-")]:
         raise TargetError(f"GLOBE has no sample of {place} as a whole, but of its parts: {', '.join(parts)}")
@@ -51,13 +51,15 @@ def load_society(name: str) -> Target:
 
 
 def _country_code(place: str) -> str | None:
-    """Return the code that a place has in the other tables."""
-    for find in (lambda: load_target(place).code, lambda: find_coordinates(place)):
-        try:
-            return find()
-        except TargetError:
-            continue
-    return None
+    """Return the code that a place has in the other tables; None if it is in neither."""
+    try:
+        return load_target(place).code
+    except TargetError:
+        pass
+    try:
+        return find_coordinates(place)
+    except TargetError:
+        return None
 
 
 def all_societies() -> tuple[Target, ...]:
