@@ -121,7 +121,7 @@ def test_imports_point_one_way(path):
             assert imported <= {"errors", "instruments", "pipeline", "respondent", "targets"}
         case "pipeline":
             assert imported <= (LEVELS.keys() - {"cli"}) | ANYWHERE | {"search"}
-        case "comparison":
+        case "comparison" | "control_runs":
             assert imported <= (LEVELS.keys() - {"cli"}) | ANYWHERE | {"pipeline"}
         case "errors" | "files" | "config":
             assert imported <= ANYWHERE
@@ -129,7 +129,7 @@ def test_imports_point_one_way(path):
             assert imported <= {"search", "errors"}
         case _:
             below = {name for name, level in LEVELS.items() if level < LEVELS[room]}
-            above = {"alignment": {"search"}, "cli": {"pipeline", "comparison"}}.get(room, set())
+            above = {"alignment": {"search"}, "cli": {"pipeline", "comparison", "control_runs"}}.get(room, set())
             assert imported <= below | ANYWHERE | {room} | above
 
 

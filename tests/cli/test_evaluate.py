@@ -142,3 +142,18 @@ def test_beside_a_plan_nothing_else_is_said(refused, copied, tmp_path):
     assert "the plan has the targets JPN, got SAU" in refused(*plan, "--target", "SAU")
     assert "the plan has the seeds 0, 1, got 5" in refused(*plan, "--seed", "5")
     assert "--held-out wants numbers of wordings" in refused("plan", "--targets", "JPN", "--held-out", "two")
+
+
+@pytest.mark.slow
+def test_controls_are_searched_and_used_again(hofsteer, refused, copied, tmp_path):
+    folder = tmp_path / "controls"
+    own = ("evaluate", copied / "own" / "0", "--no-texts", "--controls", folder, "--search-controls", "4", "--json")
+    table = hofsteer(*own).json()
+    assert len(table["controls"]) == len(table["evidence"]["control_gains"]) == 4
+    assert sum("shuffle" in code or "mirror" in code for code in table["controls"]) == 1
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("history.jsonl")}
+    assert len(times) == 4
+    assert hofsteer(*own).json()["controls"] == table["controls"]
+    assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("history.jsonl")}
+    assert "has other controls than these runs want" in hofsteer(*own[:-2], "3").err
+    assert "wants the one folder to search into" in refused("evaluate", copied / "own" / "0", "--search-controls", "4")

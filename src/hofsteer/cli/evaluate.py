@@ -13,6 +13,9 @@ def evaluate(
     controls: Annotated[
         list[Path] | None, typer.Option(help="Runs for other targets, or a folder of them; 39 for the third claim.")
     ] = None,
+    search_controls: Annotated[
+        int | None, typer.Option(help="Search so many controls into the one folder of --controls first.", min=2)
+    ] = None,
     plan: Annotated[Path | None, typer.Option(help="The plan that the runs were started under.")] = None,
     texts: Annotated[bool, typer.Option(help="Let the model write answers as well.")] = True,
     out: Annotated[Path | None, typer.Option(help="Folder for verdict.json and verdict.html.")] = None,
@@ -23,6 +26,7 @@ def evaluate(
     Five claims, each supported, refuted or undecided: matches the scores, carries over, specific to the target, shows
     in choices, no damage. Ten seeds give a verdict; fewer show the numbers alone.
     """
+    from hofsteer.control_runs import search_controls as search
     from hofsteer.errors import RunError
     from hofsteer.evaluation.plan import departures, first_opening, log_opening, read_plan
     from hofsteer.evaluation.runs import evaluate_runs, open_runs
@@ -31,13 +35,24 @@ def evaluate(
 
     planned = read_plan(plan) if plan else None
     opened = open_runs(runs)
-    others = open_runs(controls) if controls else ()
+    if search_controls is not None and (controls is None or len(controls) != 1):
+        raise RunError("--search-controls wants the one folder to search into: --controls FOLDER")
+    others = open_runs(controls) if controls and search_controls is None else ()
     others = tuple(run for run in others if run.folder.path not in {own.folder.path for own in opened})
     if out is not None and out.exists() and not out.is_dir():
         raise RunError(f"--out wants a folder, and {out} is a file")
     why = departures(planned, first_opening(plan) if plan else None, [run.provenance.get("plan", {}) for run in opened])
     respondent = load_respondent(opened[0].config.model)
     console = messages()
+    if search_controls is not None and controls is not None:
+        with console.status("controls") as status:
+            others = search(
+                opened[0],
+                respondent,
+                controls[0],
+                search_controls,
+                lambda done, count: status.update(f"control {done + 1} of {count}"),
+            )
     with console.status("evaluating") as status:
         if plan is not None:
             log_opening(plan, [run.folder.name for run in opened])
