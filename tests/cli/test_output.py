@@ -12,15 +12,16 @@ def record(generation, best):
 
 
 def test_progress_only_on_a_terminal(capsys):
-    with output.search_progress(100) as watch:
-        assert watch is None
+    with output.search_progress(100) as watchers:
+        assert watchers == (None, None)
     assert capsys.readouterr() == ("", "")
 
 
 def test_progress_on_a_terminal(monkeypatch, capsys):
     screen = Console(file=io.StringIO(), force_terminal=True, width=80)
     monkeypatch.setattr(output, "messages", lambda: screen)
-    with output.search_progress(60) as watch:
+    with output.search_progress(60) as (watch, watch_personas):
+        watch_personas(7, 64)
         watch(record(1, None))
         watch(record(2, 12.345))
         watch(record(3, 4.2))
