@@ -18,7 +18,8 @@ from hofsteer.alignment.run import RunFolder
 from hofsteer.config import EXPECTED, RunConfig, resolve
 from hofsteer.errors import ConfigError, ModelError, RunError, SoftPromptError, TargetError
 from hofsteer.instruments import Administration
-from hofsteer.pipeline import check_settings, default_folder
+from hofsteer.parts import check_settings
+from hofsteer.pipeline import default_folder
 from hofsteer.respondent.base import Respondent
 from hofsteer.world import Mode, WorldRespondent, load_census, make_world
 

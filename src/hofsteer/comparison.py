@@ -13,7 +13,8 @@ from hofsteer.evaluation.cells import BASELINES, Cell, Scoring
 from hofsteer.evaluation.constants import constants_of
 from hofsteer.evaluation.plan import HeldOut
 from hofsteer.files import replace_json
-from hofsteer.pipeline import make_objective, policy_of, resume, start
+from hofsteer.parts import make_objective, policy_of
+from hofsteer.pipeline import resume, start
 from hofsteer.respondent.base import Respondent, SoftPrompts
 from hofsteer.respondent.soft_prompt import SoftPrompt
 

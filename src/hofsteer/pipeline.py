@@ -1,54 +1,45 @@
 """From settings to a steered model: the run that `hofsteer align`, `hofsteer resume` and `hofsteer.align` share."""
 
 import logging
-import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hofsteer import __version__
 from hofsteer.alignment.curve import Curve
 from hofsteer.alignment.gradient import Descent, check_gradient
-from hofsteer.alignment.loop import BlackBox, Method, Watcher, search
-from hofsteer.alignment.objective import PASSES_OF_A_GRADIENT_STEP, Objective, forms
-from hofsteer.alignment.run import RunFolder, free_folder, named_write_errors, refuse_used, rendered_hash
+from hofsteer.alignment.loop import Watcher, search
+from hofsteer.alignment.objective import Objective
+from hofsteer.alignment.run import RunFolder, free_folder, named_write_errors, refuse_used
 from hofsteer.alignment.space import Space, make_space
-from hofsteer.alignment.start import start_identity, start_note, starting_population
+from hofsteer.alignment.start import start_identity, start_note
 from hofsteer.alignment.stop import Rule
-from hofsteer.baselines import persona_text
-from hofsteer.config import RunConfig, SearchSettings, StopSettings, resolve
-from hofsteer.errors import ConfigError, RunError, TargetError, did_you_mean
+from hofsteer.config import RunConfig, StopSettings, resolve
+from hofsteer.errors import ConfigError, RunError, TargetError
 from hofsteer.evaluation.base import Polish, RunEvaluation, answered_row, evaluate_run
 from hofsteer.evaluation.constants import Watcher as PersonaWatcher
-from hofsteer.evaluation.constants import checked_countries, constants_of, departure, every_policy
+from hofsteer.evaluation.constants import constants_of, departure, every_policy
 from hofsteer.files import replace_json, replace_text
-from hofsteer.instruments import Administration, Instrument, load_instrument
-from hofsteer.instruments.base import Floats
+from hofsteer.instruments import load_instrument
+from hofsteer.parts import check_settings, make_method, make_objective, needs_gradient, questions
+from hofsteer.record import environment, provenance_of, public_name, rendered_table, under_persona, use_rendered
 from hofsteer.report import adapter_card, convergence_figure, polish_note, run_report, weak_constants, wording_note
 from hofsteer.respondent.base import Respondent
-from hofsteer.respondent.drift import Neutral
-from hofsteer.respondent.render import Rendered
 from hofsteer.respondent.soft_prompt import SoftPrompt
-from hofsteer.search import Optimizer, make_optimizer
 from hofsteer.targets import (
     Constants,
     Target,
     anchors,
-    constants_for,
     load_target,
-    policy_for,
     target_for,
     tie_constants,
 )
 from hofsteer.targets.constants import ANCHOR
 
-RECORDED_PACKAGES = ("hofsteer", "numpy", "torch", "transformers", "tokenizers", "safetensors")
 DECIDING = ("model", "instrument", "rendered_sha256", "target", "constants")  # the same, or a run is not resumed
 LOSSES = ("naive", "persona", "flat", "mean_country", "aligned")  # printed of every run
 POLISH, UNPOLISHED = "polish", "soft_prompt_unpolished"  # in the run folder: the polish, and what the search found
@@ -160,19 +151,19 @@ def start(
     path = out if out is not None else default_folder(config)
     refuse_used(path)
     # Without these two rows the run could not be evaluated at its end.
-    for name, baseline in (("naive", objective), ("persona", _under_persona(objective))):
+    for name, baseline in (("naive", objective), ("persona", under_persona(objective))):
         answered_row(f"{config.model.id}, {name}", baseline.evaluate())
-    policy = _questions(config)[1]
+    policy = questions(config)[1]
     constants = constants_of(policy, respondent, objective.administrations, config.read_out, watch_personas)
     objective = replace(objective, constants=constants)
     wordings = tuple(dict.fromkeys(administration.wording for administration in objective.administrations))
     config = config.model_copy(update={"constants": policy, "wordings": wordings})
     _warn_of_constants(objective)
     others = [one.to_json() for one in every_policy(objective, watch_personas)[1:]]  # fixed before the search too
-    rendered = _rendered_table(objective)
+    rendered = rendered_table(objective)
     respondent.measure_batch_size(objective.administrations[0], config.space.tokens, config.search.population_size)
     config = config.model_copy(update={"model": respondent.settings})  # so that a resumed run passes the same batches
-    provenance = {**_provenance(config, objective, rendered), "other_constants": others, "start": begun}
+    provenance = {**provenance_of(config, objective, rendered), "other_constants": others, "start": begun}
     if config.plan is not None:
         started = datetime.now(UTC).isoformat(timespec="seconds")
         provenance["plan"] = {"hash": config.plan, "started": started}
@@ -188,7 +179,7 @@ def start(
 
 def default_folder(config: RunConfig) -> Path:
     """Return a new folder under `runs/`, named after model, target, search and seed."""
-    model, target = _public_name(config.model.id).rpartition("/")[2], _target_code(config)
+    model, target = public_name(config.model.id).rpartition("/")[2], _target_code(config)
     return free_folder(Path("runs"), f"{model}-{target}-{config.preset or config.search.name}-{config.search.seed}")
 
 
@@ -214,14 +205,14 @@ def resume(path: str | Path, respondent: Respondent | None = None, watch: Watche
     objective = replace(objective, constants=_recorded_constants(run, config, objective.constants))
     stored = run.read_json("rendered.json")
     rendered: dict[str, Any] = {key: stored[key] for key in ("administrations", "neutral") if key in stored}
-    provenance = _provenance(config, objective, rendered)
+    provenance = provenance_of(config, objective, rendered)
     for key in DECIDING:
         was, now = recorded.get(key), provenance[key]
         if now != was:
             raise RunError(f"{path} cannot be resumed: its {key} was {was} and is now {now}")
     if not run.committed_generation() and (now := start_identity(config.space)) != recorded.get("start"):
         raise RunError(f"{path} cannot be resumed: its start was {recorded.get('start')} and is now {now}")
-    _use_rendered(rendered, objective)
+    use_rendered(rendered, objective)
     moved = departure(objective.constants, respondent, objective.administrations, config.read_out)
     if not moved <= MOST_DEPARTURE:
         raise RunError(
@@ -238,95 +229,6 @@ def resume(path: str | Path, respondent: Respondent | None = None, watch: Watche
         return _finish(run, config, objective, make_space(config.space, respondent), watch)
 
 
-def check_settings(config: RunConfig) -> None:
-    """Raise HofsteerError if the settings cannot be met, before a model is loaded for them."""
-    if config.search.name == "adam":
-        gradient_steps(config.search)
-        if config.polish.steps:
-            raise ConfigError("polish.steps follow a black-box search; search.name = 'adam' is gradient steps already")
-    else:
-        make_search(config.search)
-    if needs_gradient(config):
-        check_gradient(config.read_out, config.objective)
-    _questions(config)
-    start_identity(config.space)
-
-
-def needs_gradient(config: RunConfig) -> bool:
-    """Return whether a run takes gradient steps."""
-    return config.search.name == "adam" or config.polish.steps > 0
-
-
-def gradient_steps(settings: SearchSettings) -> int:
-    """Return the gradient steps that a budget allows: what is left of it after the starts and one last evaluation.
-
-    Raises ConfigError if it allows none.
-    """
-    starts = settings.population_size if settings.population_size > 1 else 0
-    if (steps := (settings.budget - starts - 1) // PASSES_OF_A_GRADIENT_STEP) < 1:
-        raise ConfigError(
-            f"search.budget wants at least {starts + 1 + PASSES_OF_A_GRADIENT_STEP} evaluations for the starts, one "
-            f"gradient step and where it leads, got {settings.budget}"
-        )
-    return steps
-
-
-def make_method(config: RunConfig, objective: Objective, space: Space) -> Method:
-    """Return the search that the settings describe."""
-    settings = config.search
-    if settings.name != "adam":
-        return BlackBox(make_search(settings), objective, space, config)
-    size, respondent = settings.population_size, objective.respondent
-
-    def start() -> Floats:
-        return starting_population(space, config.space, respondent, size, settings.seed)
-
-    return Descent(objective, space, start, size, gradient_steps(settings), settings.learning_rate)
-
-
-def planned_evaluations(config: RunConfig) -> int:
-    """Return the evaluations that a run may take, a polish included."""
-    steps = config.polish.steps
-    return config.search.budget + (PASSES_OF_A_GRADIENT_STEP * steps + 1 if steps else 0)
-
-
-def make_objective(config: RunConfig, respondent: Respondent) -> Objective:
-    """Return the objective that the settings describe, with constants that need no answers."""
-    administrations, policy, target = _questions(config)
-    instrument = administrations[0].instrument
-    constants = constants_for(instrument, policy if policy in ("midpoint", "none") else None)
-    return Objective(respondent, administrations, constants, target, config.read_out, config.objective)
-
-
-def policy_of(config: RunConfig) -> str:
-    """Return the policy of constants that the settings name, or that is the instrument's default."""
-    return _questions(config)[1]
-
-
-def make_search(settings: SearchSettings) -> Optimizer[Any]:
-    """Return the optimizer that the settings describe. Raises ConfigError if its budget is below one population."""
-    if settings.budget < settings.population_size:
-        raise ConfigError(
-            f"search.budget wants at least the {settings.population_size} evaluations of one population, "
-            f"got {settings.budget}"
-        )
-    return make_optimizer(**settings.model_dump(exclude=set() if settings.name == "lshade" else {"budget"}))
-
-
-def environment(respondent: Respondent) -> dict[str, Any]:
-    """Return what decides the last digits of a result on this machine; no host or user name."""
-    import torch
-
-    found: dict[str, Any] = {
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "versions": {name: _version(name) for name in RECORDED_PACKAGES},
-    }
-    return found | respondent.conditions()
-
-
 def _finish(
     run: RunFolder,
     config: RunConfig,
@@ -336,7 +238,7 @@ def _finish(
 ) -> Run:
     respondent, target = objective.respondent, objective.target
     assert target is not None
-    here, model_name = environment(respondent), _public_name(config.model.id)
+    here, model_name = environment(respondent), public_name(config.model.id)
     state, rule = search(run, objective, make_method(config, objective, space), config.stop, here, watch)
     history, durations = run.history(), run.durations()
     found, unpolished = state, None
@@ -374,24 +276,9 @@ def _finish(
     return result
 
 
-def _questions(config: RunConfig) -> tuple[tuple[Administration, ...], str, Target]:
-    """Return the fitted forms, the policy of constants and the target."""
-    instrument = load_instrument(config.instrument)
-    target = target_for(config.target, instrument)
-    policy = policy_for(instrument, config.constants or target.constants)
-    if policy == "none" and instrument.constants == "chosen":
-        raise ConfigError("align wants constants that put the scores on the target's scale, such as midpoint; got none")
-    if target.constants is not None and policy != target.constants:
-        raise ConfigError(f"{target.code} was scored with constants {target.constants}: want the same, got {policy}")
-    if not set(target.scores) & set(instrument.dimension_ids):
-        raise ConfigError(f"{target.name} has no score on any dimension of {instrument.id}")
-    _check_weights(config, instrument, target)
-    return forms(instrument, config.wordings, config.orders, config.cue), policy, target
-
-
 def _recorded_constants(run: RunFolder, config: RunConfig, unasked: Constants) -> Constants:
     """Return the constants that a run was started with; `unasked` where they rest on no answers."""
-    policy = _questions(config)[1]
+    policy = questions(config)[1]
     if policy == unasked.kind:
         return unasked
     instrument = load_instrument(config.instrument)
@@ -426,83 +313,5 @@ def _anchor_notes(objective: Objective) -> tuple[str, ...]:
     return (f"The target {target.code} is one of the anchors: the constants were fitted to its own published scores.",)
 
 
-def _check_weights(config: RunConfig, instrument: Instrument, target: Target) -> None:
-    for name in config.objective.weights:
-        if name not in instrument.dimension_ids:
-            raise ConfigError(
-                f"objective.weights wants dimensions of {instrument.id}, {', '.join(instrument.dimension_ids)}; "
-                f"got {name!r}{did_you_mean(name, instrument.dimension_ids)}"
-            )
-    if not any(config.objective.weights.get(d, 1.0) for d in instrument.dimension_ids if d in target.scores):
-        raise ConfigError(f"objective.weights leaves no dimension that {target.name} has a score on")
-
-
 def _target_code(config: RunConfig) -> str:
     return target_for(config.target, load_instrument(config.instrument)).code.replace(":", "-")
-
-
-def _provenance(config: RunConfig, objective: Objective, rendered: dict[str, Any]) -> dict[str, Any]:
-    respondent, target, instrument = objective.respondent, objective.target, objective.instrument
-    assert target is not None
-    return {
-        "versions": {name: _version(name) for name in RECORDED_PACKAGES},
-        "model": {"id": _public_name(config.model.id), **respondent.identity()},
-        "instrument": {"id": instrument.id, "sha256": instrument.hash},
-        "rendered_sha256": rendered_hash(rendered),
-        "target": {
-            "code": target.code,
-            "scores": dict(target.scores),
-            "sources": dict(target.sources),
-            "estimated": sorted(target.estimated),
-            **({} if target.kind != "group" else {"n": target.n, "standard_errors": dict(target.errors)}),
-        },
-        "constants": objective.constants.to_json(),
-    }
-
-
-def _administrations(objective: Objective) -> Sequence[Administration]:
-    """All administrations of a run in a fixed order: the fitted forms, and the same under personas.
-
-    These are the target's and, where constants rest on answers, those that a resume asks again.
-    """
-    others = [objective.with_system(persona_text(country)) for country in checked_countries(objective.constants)]
-    asked = (objective, _under_persona(objective), *others)
-    return [administration for one in asked for administration in one.administrations]
-
-
-def _under_persona(objective: Objective) -> Objective:
-    assert objective.target is not None
-    return objective.with_system(persona_text(objective.target))
-
-
-def _rendered_table(objective: Objective) -> dict[str, Any]:
-    """Return the token ids of all administrations; none for a respondent that has no tokens."""
-    rendered = [objective.respondent.rendered(administration) for administration in _administrations(objective)]
-    table: dict[str, Any] = {"administrations": [r.to_json() for r in rendered if r is not None]}
-    if objective.settings.drift_penalty and (texts := objective.respondent.neutral()) is not None:
-        table["neutral"] = texts
-    return table
-
-
-def _use_rendered(rendered: dict[str, Any], objective: Objective) -> None:
-    """Put every administration with the token ids stored in the run, never rendered again."""
-    stored = rendered["administrations"]
-    for administration, table in zip(_administrations(objective), stored, strict=bool(stored)):
-        objective.respondent.use_rendered(administration, Rendered.from_json(table))
-    if "neutral" in rendered:
-        objective.respondent.use_neutral(tuple(Neutral(tuple(ids), first) for ids, first in rendered["neutral"]))
-
-
-def _public_name(model_id: str) -> str:
-    """Return a model id that shows no folder of this machine."""
-    path = Path(model_id).expanduser()
-    return path.resolve().name if path.exists() else model_id
-
-
-def _version(package: str) -> str | None:
-    if package == "hofsteer":
-        return __version__  # a source tree that is not installed has no metadata
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -10,7 +10,7 @@ from hofsteer.alignment.run import RunFolder
 from hofsteer.alignment.space import FullSpace
 from hofsteer.config import EXPECTED, RunConfig
 from hofsteer.errors import RunError
-from hofsteer.pipeline import make_search
+from hofsteer.parts import make_search
 from hofsteer.respondent import ScriptedRespondent
 from hofsteer.respondent.base import make_responses
 from hofsteer.targets import load_constants, load_target

@@ -88,7 +88,8 @@ def align(
     """
     from hofsteer.alignment.run import refuse_used
     from hofsteer.config import resolve
-    from hofsteer.pipeline import check_settings, default_folder, planned_evaluations, start
+    from hofsteer.parts import check_settings, planned_evaluations
+    from hofsteer.pipeline import default_folder, start
 
     flags = {
         "target": target,
@@ -147,7 +148,7 @@ def resume(
 ) -> None:
     """Go on with an interrupted run; a finished one is evaluated again."""
     from hofsteer.alignment.run import RunFolder
-    from hofsteer.pipeline import planned_evaluations
+    from hofsteer.parts import planned_evaluations
     from hofsteer.pipeline import resume as go_on
 
     settings = RunFolder.open(folder).config()
