@@ -88,11 +88,14 @@ def verdict_on(case: Case, map_seed: int) -> Verdict:
     return judge(collect(respondent, own, question, led, abilities), margins)
 
 
-def examined(job: tuple[str, int]) -> dict[str, Any]:
-    """Return one line of the result: a case, its truth and what was said of it."""
+def examined(job: tuple[str, int]) -> dict[str, Any] | None:
+    """Return one line of the result: a case, its truth and what was said of it; None if the seed draws no case."""
     kind, seed = job
     began = time.monotonic()
-    case = invent(kind, seed, real())  # type: ignore[arg-type]
+    try:
+        case = invent(kind, seed, real())  # type: ignore[arg-type]
+    except ValueError:  # the world has no room for a clear case of this seed
+        return None
     verdict = verdict_on(case, map_seed=1000 + seed)
     said = {name: verdict.word(name) for name in CLAIMS}
     wrong = [name for name in CLAIMS if said[name] == "supported" and case.verdict[name] == "refuted"]
@@ -150,11 +153,15 @@ def main() -> None:
     began, lines = time.monotonic(), []
     with ProcessPoolExecutor(arguments.workers) as pool:
         for line in pool.map(examined, jobs):
+            if line is None:
+                continue
             lines.append(line)
             if arguments.json:
                 with arguments.json.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
     print(table(lines))
+    if len(lines) < len(jobs):
+        print(f"{len(jobs) - len(lines)} seeds drew no clear case.")
     print(f"{len(lines)} evaluations in {(time.monotonic() - began) / 60:.1f} minutes, {arguments.workers} workers.")
 
 
