@@ -15,8 +15,7 @@ from hofsteer.files import replace_text
 from hofsteer.instruments import load_instrument
 from hofsteer.pipeline import resume, start
 from hofsteer.respondent.base import Respondent
-from hofsteer.targets import Constants, Target, all_coordinates, complete_countries, target_for
-from hofsteer.targets.coordinates import COORDINATES
+from hofsteer.targets import Constants, Target, countries_on, target_for
 
 TABLE = "controls.csv"
 FIRST_SEED = 1000  # of the controls' searches
@@ -70,8 +69,7 @@ def _targets(own: FinishedRun, respondent: Respondent, count: int) -> tuple[Targ
     constants = Constants.from_json(own.provenance["constants"])
     naive = instrument.score(answers.probabilities[0]).mean(axis=0) + constants.values
     target = target_for(config.target, instrument)
-    on_map = bool(set(instrument.dimension_ids) & set(COORDINATES))
-    countries = all_coordinates() if on_map else complete_countries()
+    countries = target.beside or countries_on(instrument.dimension_ids)
     nonsense = count // NONSENSE
     return control_targets(target, np.asarray(naive), countries, count - nonsense, nonsense)
 

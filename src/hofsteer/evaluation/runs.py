@@ -20,8 +20,7 @@ from hofsteer.evaluation.texts import measure_texts
 from hofsteer.instruments import Administration, load_instrument
 from hofsteer.respondent.base import Respondent, SoftPrompts
 from hofsteer.respondent.soft_prompt import SoftPrompt
-from hofsteer.targets import Constants, Target, all_coordinates, complete_countries, noise_floor, target_for
-from hofsteer.targets.coordinates import COORDINATES
+from hofsteer.targets import Constants, Target, countries_on, noise_floor, target_for
 
 SAME = ("model", "instrument", "constants")  # of the provenance: runs that are judged together agree in these
 DEFAULTS = Plan(written="", model="", targets=("",))
@@ -262,8 +261,7 @@ def _question(run: FinishedRun, plan: Plan) -> tuple[Question, tuple[str, ...]]:
             untested.append(name)
     own = Constants.from_json(run.provenance["constants"])
     others = [Constants.from_json(table) for table in run.provenance.get("other_constants", [])]
-    on_map = bool(set(instrument.dimension_ids) & set(COORDINATES))
-    countries = target.beside or (all_coordinates() if on_map else complete_countries())
+    countries = target.beside or countries_on(instrument.dimension_ids)
     return (
         Question(
             target=target,

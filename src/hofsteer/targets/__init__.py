@@ -28,7 +28,14 @@ from hofsteer.targets.coordinates import (
 )
 from hofsteer.targets.coverage import Coverage, coverage, human_dimensions, published_rows, target_for
 from hofsteer.targets.globe import all_societies, load_society
-from hofsteer.targets.reference import difference_loss, index_loss, mean_country, measured_countries, nearest
+from hofsteer.targets.reference import (
+    countries_on,
+    difference_loss,
+    index_loss,
+    mean_country,
+    measured_countries,
+    nearest,
+)
 from hofsteer.targets.uncertainty import (
     ASSUMED_N,
     NoiseFloor,
@@ -56,6 +63,7 @@ __all__ = [
     "complete_countries",
     "constants_for",
     "coordinate_alternatives",
+    "countries_on",
     "coverage",
     "difference_loss",
     "human_dimensions",

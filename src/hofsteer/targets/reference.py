@@ -54,7 +54,7 @@ def mean_country(dimensions: Sequence[str], leaving_out: Target | None = None) -
 
     These are `complete_countries()`, or `all_coordinates()` for the dimensions of the map.
     """
-    countries = _countries(dimensions) if leaving_out is None else _others(leaving_out, dimensions)
+    countries = countries_on(dimensions) if leaving_out is None else _others(leaving_out, dimensions)
     return np.asarray(_table(countries, dimensions).mean(axis=0))
 
 
@@ -66,7 +66,7 @@ def measured_countries(dimensions: Sequence[str]) -> tuple[Target, ...]:
     """
     return tuple(
         country
-        for country in _countries(dimensions)
+        for country in countries_on(dimensions)
         if set(dimensions) <= set(country.scores) and not country.estimated & set(dimensions)
     )
 
@@ -111,7 +111,8 @@ def nearest(target: Target, dimensions: Sequence[str]) -> tuple[Target, float]:
     return others[best], float(losses[best])
 
 
-def _countries(dimensions: Sequence[str]) -> tuple[Target, ...]:
+def countries_on(dimensions: Sequence[str]) -> tuple[Target, ...]:
+    """Return the countries of the table that these dimensions belong to: indices, the map or the GLOBE scales."""
     if set(dimensions) & set(SCALES):
         return all_societies()
     return all_coordinates() if set(dimensions) & set(COORDINATES) else complete_countries()
@@ -124,7 +125,7 @@ def _others(target: Target, dimensions: Sequence[str]) -> tuple[Target, ...]:
             raise TargetError(f"{target.code}: want another group of its table with the same scores, got none")
         return full
     code = target.code.partition("@")[0]
-    return tuple(country for country in _countries(dimensions) if country.code.partition("@")[0] != code)
+    return tuple(country for country in countries_on(dimensions) if country.code.partition("@")[0] != code)
 
 
 def _table(targets: Sequence[Target], dimensions: Sequence[str]) -> Floats:
