@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 from hofsteer.cli.fit_output import fit_json, print_fit
-from hofsteer.cli.output import AsJson, messages, print_json, warn
+from hofsteer.cli.output import AsJson, messages, missing_codes, print_json, warn
 from hofsteer.errors import InstrumentError, did_you_mean
 from hofsteer.files import replace_text
 
@@ -74,7 +74,7 @@ def fit(
         _check_out(out)
     named = None if items is None else [name.strip() for name in items.split(",") if name.strip()]
     with messages().status(f"reading {data.name}"):
-        microdata = read_microdata(data, missing=_codes(missing), encoding=encoding)
+        microdata = read_microdata(data, missing=missing_codes(missing), encoding=encoding)
         sample = take_sample(microdata, named, weights, group)
     for note in sample.notes:
         messages().print(note, highlight=False, soft_wrap=True)
@@ -129,13 +129,6 @@ def _settings(
     if given:
         raise InstrumentError(f"the preset iw sets --{given[0]} itself; give one or the other")
     return inglehart_welzel(settings)
-
-
-def _codes(text: str | None) -> list[float]:
-    try:
-        return [float(code) for code in (text or "").split(",") if code.strip()]
-    except ValueError:
-        raise InstrumentError(f"want --missing as numbers with commas, such as -1,-2,99, got {text!r}") from None
 
 
 def _targets_path(out: Path) -> Path:

@@ -10,6 +10,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from hofsteer.cli.fit import fit
+from hofsteer.cli.invariance import invariance
 from hofsteer.cli.output import AsJson, InstrumentName, messages, print_json, results
 from hofsteer.cli.own import compare_wordings, import_own, template
 from hofsteer.errors import InstrumentError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List the bundled surveys, show one, or fit one to answers.", invoke_without_command=True)
 app.command()(fit)
+app.command()(invariance)
 app.command()(template)
 app.command("import")(import_own)
 app.command("compare")(compare_wordings)

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from hofsteer.errors import InstrumentError
 from hofsteer.files import dump_json
 
 if TYPE_CHECKING:
@@ -62,6 +63,14 @@ def warn_of_low_mass(valid_mass: float) -> None:
             f"valid mass {valid_mass:.3f} is below {LOW_VALID_MASS:.2f}: the first token says little about what the "
             "model would answer"
         )
+
+
+def missing_codes(text: str | None) -> list[float]:
+    """Return the codes of `--missing`. Raises InstrumentError unless they are numbers."""
+    try:
+        return [float(code) for code in (text or "").split(",") if code.strip()]
+    except ValueError:
+        raise InstrumentError(f"want --missing as numbers with commas, such as -1,-2,99, got {text!r}") from None
 
 
 def quiet_libraries() -> None:

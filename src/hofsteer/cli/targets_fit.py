@@ -7,7 +7,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from hofsteer.cli.output import SCORES_MOVE, AsJson, InstrumentName, messages, print_json, results, warn
+from hofsteer.cli.output import SCORES_MOVE, AsJson, InstrumentName, messages, missing_codes, print_json, results, warn
 from hofsteer.errors import TargetError, did_you_mean
 from hofsteer.files import replace_text
 
@@ -54,7 +54,7 @@ def fit(
     questions = load_instrument(instrument)
     policy = constants_for(questions, constants)
     with messages().status(f"reading {data.name}"):
-        sample, notes = _read(data, questions, group, (weights, strata, cluster), _codes(missing))
+        sample, notes = _read(data, questions, group, (weights, strata, cluster), missing_codes(missing))
     groups = estimate_groups(sample, questions, policy, cast(Any, estimator), seed=seed)
     usable = [one for one in groups if one.usable]
     if len(usable) < 2:
@@ -128,13 +128,6 @@ def _read(
     if absent:
         notes.append(f"no columns for {', '.join(absent)}: dimensions that need them have no score")
     return Sample(answers[keep], names, codes[keep], weight[keep], stratum[keep], unit[keep]), notes
-
-
-def _codes(text: str | None) -> list[float]:
-    try:
-        return [float(code) for code in (text or "").split(",") if code.strip()]
-    except ValueError:
-        raise TargetError(f"want --missing as numbers with commas, such as -1,-2,99, got {text!r}") from None
 
 
 def _as_json(
