@@ -2,7 +2,7 @@ import tomllib
 
 import pytest
 
-from hofsteer.config import FORMAT, RunConfig, check, check_model, preset_names, resolve, to_toml
+from hofsteer.config import FORMAT, PSOSettings, RunConfig, check, check_model, preset_names, resolve, to_toml
 from hofsteer.errors import ConfigError
 
 
@@ -265,3 +265,11 @@ def test_settings_cannot_be_changed():
     config = RunConfig(target="JPN")
     with pytest.raises(ValueError, match="frozen"):
         config.target = "USA"
+
+
+def test_another_search_than_the_presets_takes_none_of_its_settings():
+    config = resolve(preset="masoud2025", flags={"target": "JPN", "search.name": "pso", "search.seed": 3})
+    assert (config.search.name, config.search.seed, config.space.tokens) == ("pso", 3, 20)
+    assert config.search.population_size == PSOSettings(name="pso").population_size
+    same = resolve(preset="masoud2025", flags={"target": "JPN", "search.name": "de"})
+    assert (same.search.name, same.search.strategy) == ("de", "rand/1")

@@ -244,6 +244,9 @@ def resolve(
         _merge(table, nested)
     if "preset" in table:  # wherever it was named: it stands below all else
         named, table = table, _read_preset(str(table["preset"]))
+        searches = [one.get("search", {}).get("name") for one in (named, table)]
+        if searches[0] not in (None, searches[1]):
+            table.pop("search", None)  # its settings are those of another search
         _merge(table, named)
     return check(table)
 
