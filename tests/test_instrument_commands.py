@@ -52,9 +52,9 @@ def test_target_with_coordinates_alone(call):
 
 def test_coverage(call):
     shown = json.loads(call("targets", "coverage", "--json"))
-    assert shown["instruments"] == ["ivs10", "vsm13-cat", "vsm13-own"]
+    assert shown["instruments"] == ["globe", "ivs10", "vsm13-cat", "vsm13-own"]
     assert shown["targets"]["SAU"]["testable"]["ivs10"] == []
-    assert len(shown["targets"]) == 146
+    assert len(shown["targets"]) == 146 + 6  # parts of four countries, samples of their own in GLOBE
     assert "not testable" in call("targets", "coverage")
 
 
