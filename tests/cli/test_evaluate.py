@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +101,30 @@ def test_a_second_look_before_a_new_run_is_exploratory(hofsteer, copied):
     log.write_text('{"opened": "2001-01-01T00:00:00+00:00", "runs": []}\n', encoding="utf-8")
     table = hofsteer("evaluate", copied / "own", "--plan", copied / "plan.toml", "--no-texts", "--json").json()
     assert table["exploratory"] == ["held-out data were opened at 2001-01-01T00:00:00+00:00, before a run was started"]
+
+
+def test_a_benchmark_is_part_of_the_damage_where_the_model_alone_knows_it(hofsteer, copied, tiny, tmp_path):
+    from hofsteer.evaluation.culturalbench import read_benchmark
+    from hofsteer.evaluation.knowledge import ask
+
+    ours = Path(__file__).parents[1] / "evaluation" / "own-easy.csv"
+    given = ask(tiny, read_benchmark(ours, "easy")).chosen[:, 0]
+    rows = ours.read_text(encoding="utf-8").splitlines()
+    known = [
+        ",".join([*r.split(",")[:-3], "ABCD"[k], *r.split(",")[-2:]]) for r, k in zip(rows[1:], given, strict=True)
+    ]
+    (tmp_path / "known.csv").write_text("\n".join([rows[0], *known]), encoding="utf-8")
+    evaluate = ("evaluate", copied / "own", "--no-texts", "--benchmark")
+    found = hofsteer(*evaluate, f"culturalbench-easy={tmp_path / 'known.csv'}", "--json").json()
+    (knowledge,) = found["knowledge"]
+    assert (knowledge["all"]["right"], knowledge["there_to_be_lost"], len(knowledge["steered"])) == (10, True, 2)
+    lost = [one["all"]["share_lost"] for one in knowledge["steered"]]
+    assert found["evidence"]["lost"]["CulturalBench-Easy"] == pytest.approx(lost)
+    parts = {part["name"]: part for part in found["claims"][-1]["parts"]}
+    assert parts["CulturalBench-Easy"]["value"] == pytest.approx(sum(lost) / 2)
+    said = " ".join(hofsteer(*evaluate, f"culturalbench-easy={ours}").out.split())
+    assert "CulturalBench-Easy, 10 questions: alone" in said
+    assert "About Japan (5):" in said
 
 
 def test_refused(refused, copied, tmp_path):

@@ -34,6 +34,17 @@ def test_reversed_form_with_letters():
     ]
 
 
+def test_options_by_their_own_words():
+    administration = Administration(VSM13, order="reversed", labels="words", numbering="falling")
+    shown = ("all the time", "often", "now and then", "rarely", "never")
+    assert administration.option_labels(ITEM) == shown  # nothing is numbered, so nothing falls
+    assert administration.messages(ITEM)[0].content.split("\n") == [
+        ITEM.wordings[0],
+        *shown,
+        "Reply with one of these answers only.",
+    ]
+
+
 def test_falling_labels_stand_beside_the_same_options_in_the_same_order():
     administration = Administration(VSM13, numbering="falling")
     (message,) = administration.messages(ITEM)
@@ -104,7 +115,7 @@ def test_wording_that_is_not_there(wording):
     ("settings", "message"),
     [
         ({"order": "reverse"}, "^want order listed or reversed, got 'reverse'$"),
-        ({"labels": "letter"}, "^want labels digits or letters, got 'letter'$"),
+        ({"labels": "letter"}, "^want labels digits or letters or words, got 'letter'$"),
         ({"numbering": "down"}, "^want numbering rising or falling, got 'down'$"),
         ({"layout": "scale"}, "^want layout stem-first or scale-first, got 'scale'$"),
     ],

@@ -172,6 +172,17 @@ def test_letters_of_two_tokens_each(make_instrument, make_tokenizer, make_respon
     check_against_plain(make_respondent(tokenizer), administration, plain_mass)
 
 
+def test_options_by_their_own_words_are_paths_behind_what_they_share(
+    make_instrument, make_tokenizer, make_respondent, plain_mass
+):
+    tokenizer = make_tokenizer(rewrite=("2", "zy"))
+    administration = Administration(make_instrument(4, 3), labels="words", order="reversed")
+    rendered = render(administration, tokenizer)
+    assert [len(reads) for reads in rendered.reads[0]] == [1, 2, 1, 1]  # "about " is before the first of them
+    assert_reads_follow_each_other(rendered)
+    check_against_plain(make_respondent(tokenizer), administration, plain_mass)
+
+
 def test_labels_that_share_their_first_token_are_read_behind_it(make_instrument, make_tokenizer, make_respondent):
     """As SentencePiece does: a blank of its own before every digit says nothing and is part of the prompt."""
     tokenizer = make_tokenizer()

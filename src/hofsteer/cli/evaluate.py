@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from hofsteer.cli.knowledge import BENCHMARK
 from hofsteer.cli.output import AsJson, load_respondent, messages, print_json, results
 
 
@@ -18,6 +19,7 @@ def evaluate(
     ] = None,
     plan: Annotated[Path | None, typer.Option(help="The plan that the runs were started under.")] = None,
     texts: Annotated[bool, typer.Option(help="Let the model write answers as well.")] = True,
+    benchmark: Annotated[list[str] | None, typer.Option(help=BENCHMARK)] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for verdict.json and verdict.html.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -28,6 +30,7 @@ def evaluate(
     """
     from hofsteer.control_runs import search_controls as search
     from hofsteer.errors import RunError
+    from hofsteer.evaluation.culturalbench import load_benchmarks
     from hofsteer.evaluation.plan import departures, first_opening, log_opening, read_plan
     from hofsteer.evaluation.runs import evaluate_runs, open_runs
     from hofsteer.files import replace_json, replace_text
@@ -41,6 +44,7 @@ def evaluate(
     others = tuple(run for run in others if run.folder.path not in {own.folder.path for own in opened})
     if out is not None and out.exists() and not out.is_dir():
         raise RunError(f"--out wants a folder, and {out} is a file")
+    benchmarks = load_benchmarks(benchmark or [])
     why = departures(planned, first_opening(plan) if plan else None, [run.provenance.get("plan", {}) for run in opened])
     respondent = load_respondent(opened[0].config.model)
     console = messages()
@@ -57,7 +61,14 @@ def evaluate(
         if plan is not None:
             log_opening(plan, [run.folder.name for run in opened])
         found = evaluate_runs(
-            respondent, opened, others, planned, why, texts, lambda text: status.update(f"evaluating: {text}")
+            respondent,
+            opened,
+            others,
+            planned,
+            why,
+            texts,
+            lambda text: status.update(f"evaluating: {text}"),
+            benchmarks,
         )
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)

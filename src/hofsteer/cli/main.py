@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 from hofsteer import __version__
-from hofsteer.cli import align, bench, compare, evaluate, instruments, models, plan, sample, score, survey, targets
+from hofsteer.cli import (
+    align,
+    bench,
+    compare,
+    evaluate,
+    instruments,
+    knowledge,
+    models,
+    plan,
+    sample,
+    score,
+    survey,
+    targets,
+)
 from hofsteer.cli.output import messages
 from hofsteer.errors import HofsteerError
 
@@ -25,6 +38,7 @@ app.command()(align.align)
 app.command()(align.resume)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
+app.command()(knowledge.knowledge)
 app.add_typer(instruments.app, name="instruments")
 app.add_typer(targets.app, name="targets")
 app.command()(models.models)

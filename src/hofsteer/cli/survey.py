@@ -53,7 +53,7 @@ def survey(
     constants: ConstantsKind = None,
     wording: Annotated[int, typer.Option(help="Which wording of every item, from 0.")] = 0,
     order: Annotated[str, typer.Option(help="Options as listed, or reversed.")] = "listed",
-    labels: Annotated[str, typer.Option(help="Options labelled with digits or letters.")] = "digits",
+    labels: Annotated[str, typer.Option(help="Options go by digits, letters, or their own words.")] = "digits",
     numbering: Annotated[str, typer.Option(help="Labels down the list: rising, or falling.")] = "rising",
     layout: Annotated[str, typer.Option(help="Per item stem-first, or scale-first.")] = "stem-first",
     cue: Annotated[str, typer.Option(help="What the answer begins with, before the label, such as 'Answer: '.")] = "",

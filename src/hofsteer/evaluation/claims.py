@@ -7,7 +7,7 @@ doi:10.1080/00401706.1982.10487790). A claim needs the one before, and none stan
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -123,6 +123,14 @@ def judge(evidence: Evidence, margins: Margins) -> Verdict:
     return Verdict(gates, tuple(claims), evidence.n_seeds, margins.seeds_for_a_verdict)
 
 
+def part_between(name: str, value: float, bounds: tuple[float, float], margin: float, at_most: bool) -> Part:
+    """Return a number whose one-sided 95 % bounds decide beside its margin."""
+    lower, upper = bounds
+    inside, outside = (upper <= margin, lower > margin) if at_most else (lower >= margin, upper < margin)
+    word: Word = "supported" if inside else "refuted" if outside else "undecided"
+    return Part(name, value, bounds, margin, at_most, word)
+
+
 def _gates(evidence: Evidence, margins: Margins) -> tuple[Gate, ...]:
     mass = evidence.valid_mass.mean(axis=0)  # (I,)
     naive, room = float(evidence.naive_losses.mean()), max(margins.room, evidence.noise_floor)
@@ -182,12 +190,9 @@ def _parts(evidence: Evidence, margins: Margins) -> dict[ClaimName, list[Part]]:
 
 
 def _part(name: str, mean: Mean, margin: float, at_most: bool) -> Part:
-    lower, upper = mean.lower(), mean.upper()
-    inside, outside = (upper <= margin, lower > margin) if at_most else (lower >= margin, upper < margin)
-    word: Word = "supported" if inside else "refuted" if outside else "undecided"
-    needed = seeds_needed(mean, margin) if word == "undecided" else None
-    bounds = None if mean.standard_error is None else (lower, upper)
-    return Part(name, mean.value, bounds, margin, at_most, word, needed)
+    part = part_between(name, mean.value, (mean.lower(), mean.upper()), margin, at_most)
+    needed = seeds_needed(mean, margin) if part.word == "undecided" else None
+    return replace(part, bounds=None if mean.standard_error is None else part.bounds, seeds_needed=needed)
 
 
 def _exact(name: str, value: float, margin: float) -> Part:

@@ -52,7 +52,7 @@ class Margins(_Table):
     controls: Annotated[int, Field(ge=19)] = 39  # K
     exceeded: Annotated[float, Field(gt=0, lt=1)] = 0.05  # share of controls that come as near
     choice_share: Share = 0.5  # of the way that a persona moves choices
-    lost: Share = 0.02  # of facts, refusals of harmful requests, even-handedness
+    lost: Share = 0.02  # of facts, refusals of harmful requests, even-handedness, a benchmark's right answers
     kl: Positive = 0.05  # nats a token on neutral prompts, median
     variance: Share = 0.5  # of the naive answers' variance, at least
 

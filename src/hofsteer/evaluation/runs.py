@@ -1,7 +1,7 @@
 """The evaluation of finished runs: what their soft prompts do where no search looked, and the verdict by rule."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from hofsteer.config import RunConfig
 from hofsteer.errors import RunError, TargetError
 from hofsteer.evaluation.abilities import measure_abilities
 from hofsteer.evaluation.claims import Verdict, judge
+from hofsteer.evaluation.culturalbench import Benchmark
 from hofsteer.evaluation.evidence import Evidence, Question, collect
+from hofsteer.evaluation.knowledge import Knowledge, measure_knowledge
 from hofsteer.evaluation.plan import HeldOut, Plan
 from hofsteer.evaluation.texts import measure_texts
 from hofsteer.instruments import Administration, load_instrument
@@ -57,6 +59,8 @@ class RunsEvaluation:
     exploratory: tuple[str, ...]  # why; nothing where all was done in the order of a plan
     untested: tuple[str, ...]  # instruments on which nothing is published of the target
     simulated: bool
+    knowledge: tuple[Knowledge, ...] = ()  # of each benchmark that was asked
+    lost_margin: float = DEFAULTS.margins.lost  # of right answers, by the plan
 
     def to_json(self) -> dict[str, Any]:
         """Return the evaluation as JSON values."""
@@ -121,6 +125,7 @@ class RunsEvaluation:
                 "unusable_texts": None if evidence.texts is None else evidence.texts.unusable.tolist(),
                 "text_gap": None if evidence.texts is None else list(map(_finite, evidence.texts.gap)),
             },
+            "knowledge": [one.to_json(self.lost_margin) for one in self.knowledge],
         }
 
 
@@ -151,6 +156,7 @@ def evaluate_runs(
     exploratory: Sequence[str] = (),
     texts: bool = True,
     watch: Watcher | None = None,
+    benchmarks: Sequence[Benchmark] = (),
 ) -> RunsEvaluation:
     """Return the evaluation of runs that differ in their seed alone.
 
@@ -162,6 +168,7 @@ def evaluate_runs(
         exploratory: why the evaluation is exploratory (`plan.departures`).
         texts: whether to let the model write answers too.
         watch: called with what is asked, before it is.
+        benchmarks: of knowledge, asked too; what is lost of them counts as damage where the model alone knows any.
 
     Raises:
         RunError: the runs do not belong together, or not to this model.
@@ -182,6 +189,12 @@ def evaluate_runs(
     written = measure_texts(respondent, prompts, question) if texts else None
     watch("held-out forms and other instruments")
     evidence = collect(respondent, prompts, question, led, abilities, written)
+    knowledge = []
+    for benchmark in benchmarks:
+        watch(benchmark.name)
+        knowledge.append(measure_knowledge(respondent, benchmark, prompts))
+    known = {one.benchmark.name: one.lost for one in knowledge if one.there}
+    evidence = replace(evidence, lost={**evidence.lost, **known})
     return RunsEvaluation(
         target=question.target,
         model=str(first.provenance["model"]["id"]),
@@ -193,6 +206,8 @@ def evaluate_runs(
         exploratory=tuple(exploratory),
         untested=untested,
         simulated=respondent.simulated,
+        knowledge=tuple(knowledge),
+        lost_margin=decided.margins.lost,
     )
 
 

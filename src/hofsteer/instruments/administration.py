@@ -7,12 +7,16 @@ from hofsteer.errors import InstrumentError
 from hofsteer.instruments.base import Instrument, Item
 
 Order = Literal["listed", "reversed"]
-Labels = Literal["digits", "letters"]
+Labels = Literal["digits", "letters", "words"]
 Numbering = Literal["rising", "falling"]
 Layout = Literal["stem-first", "scale-first"]
 
 SCALE_FIRST = "Answer what comes below on this scale:"
-INSTRUCTION = {"digits": "Reply with one number only.", "letters": "Reply with one letter only."}
+INSTRUCTION = {
+    "digits": "Reply with one number only.",
+    "letters": "Reply with one letter only.",
+    "words": "Reply with one of these answers only.",
+}
 
 
 class Message(NamedTuple):
@@ -29,7 +33,7 @@ class Administration:
     instrument: Instrument
     wording: int = 0  # index into each item's wordings
     order: Order = "listed"  # listed as in the instrument file, or reversed
-    labels: Labels = "digits"
+    labels: Labels = "digits"  # words: the options' own texts, with no label before them
     numbering: Numbering = "rising"  # labels run upwards down the list, or downwards: 5, 4, 3, 2, 1
     layout: Layout = "stem-first"  # scale-first: items that share a scale begin alike, which is faster to answer
     system: str | None = None  # system text, such as a persona
@@ -61,6 +65,8 @@ class Administration:
 
     def option_labels(self, item: Item) -> tuple[str, ...]:
         """The strings a respondent may answer with, in presented order: 1, 2, ... or B, A, or alike."""
+        if self.labels == "words":
+            return tuple(item.options[k].text for k in self.presented(item))
         places = range(len(item.options))
         rising = tuple(str(i + 1) if self.labels == "digits" else chr(ord("A") + i) for i in places)
         return rising if self.numbering == "rising" else rising[::-1]
@@ -76,8 +82,10 @@ class Administration:
         return [*chat, self._question(item)]
 
     def _question(self, item: Item) -> Message:
-        shown = zip(self.option_labels(item), self.presented(item), strict=True)
-        stem, scale = item.wordings[self.wording], [f"{label}. {item.options[k].text}" for label, k in shown]
+        stem, scale = item.wordings[self.wording], list(self.option_labels(item))
+        if self.labels != "words":
+            shown = zip(scale, self.presented(item), strict=True)
+            scale = [f"{label}. {item.options[k].text}" for label, k in shown]
         lines = [stem, *scale] if self.layout == "stem-first" else [SCALE_FIRST, *scale, stem]
         return Message("user", "\n".join([*lines, INSTRUCTION[self.labels]]))
 

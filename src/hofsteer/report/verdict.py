@@ -8,6 +8,7 @@ from rich.table import Table
 from hofsteer.evaluation.claims import TITLES, Claim, Part
 from hofsteer.evaluation.runs import RunsEvaluation
 from hofsteer.report.html import STYLE
+from hofsteer.report.knowledge import steered_note
 from hofsteer.report.statement import MINI_STATEMENT
 
 GATE_HEADS = ("gate", "measured", "wanted", "")
@@ -61,6 +62,7 @@ def sentences(evaluation: RunsEvaluation) -> list[str]:
             f"Item means differ by {evidence.item_spread:.2f} steps between seeds (deviation, mean over items): runs "
             "that reach one score need not have found the same answers."
         )
+    said += [steered_note(one, evaluation.target) for one in evaluation.knowledge]
     for claim in verdict.claims:
         if claim.alone == "undecided" and claim.seeds_needed is not None:
             said.append(
