@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from hofsteer.errors import ConfigError
 from hofsteer.search import OPTIMIZERS, RandomSearch, make_optimizer
 
 DIM = 6
@@ -24,6 +25,7 @@ VARIANTS = {
     "pso": [{"topology": "global"}, {"topology": "ring"}],
     "random": [{}],
 }
+SMALLEST = {"pso": 2, "random": 2}  # population; 4 for the others
 CASES = [(name, settings) for name, variants in VARIANTS.items() for settings in variants]
 
 
@@ -38,6 +40,7 @@ def make(request):
     def build(population_size=8, seed=3):
         return make_optimizer(name, population_size=population_size, seed=seed, **settings)
 
+    build.smallest = SMALLEST.get(name, 4)
     return build
 
 
@@ -51,6 +54,18 @@ def start(optimizer, bounds=None):
 
 def loss_of(candidates):
     return ((candidates - 0.3) ** 2).sum(axis=1)
+
+
+def flaky(candidates):
+    """Losses of which a part of the space and a part of every batch have none."""
+    losses = loss_of(candidates)
+    losses[candidates[:, 0] < 0] = np.inf
+    losses[::5] = np.inf
+    return losses
+
+
+def all_failed(candidates):
+    return np.full(len(candidates), np.inf)
 
 
 def advance(optimizer, state, generations, function=loss_of):
@@ -98,10 +113,14 @@ def test_init_keeps_its_own_copies(make):
     assert_same_arrays(before, state.arrays())
 
 
+FUNCTIONS = pytest.mark.parametrize("function", [loss_of, flaky, all_failed])
+
+
+@FUNCTIONS
 @pytest.mark.parametrize("generations", [0, 1, 3])
-def test_ask_is_pure(make, generations):
+def test_ask_is_pure(make, generations, function):
     optimizer = make()
-    state = freeze(advance(optimizer, start(optimizer, BOX), generations))
+    state = freeze(advance(optimizer, start(optimizer, BOX), generations, function))
     before = copies(state)
     candidates = optimizer.ask(state)
     again = optimizer.ask(state)
@@ -120,13 +139,14 @@ def test_ask_does_not_depend_on_what_ran_in_between(make):
     assert make().ask(state).tobytes() == candidates.tobytes()
 
 
+@FUNCTIONS
 @pytest.mark.parametrize("generations", [0, 1, 3])
-def test_tell_is_pure(make, generations):
+def test_tell_is_pure(make, generations, function):
     optimizer = make()
-    state = freeze(advance(optimizer, start(optimizer, BOX), generations))
+    state = freeze(advance(optimizer, start(optimizer, BOX), generations, function))
     before = copies(state)
     candidates = frozen(optimizer.ask(state))
-    losses = frozen(loss_of(candidates))
+    losses = frozen(function(candidates))
     told = optimizer.tell(state, candidates, losses)
     after = copies(told)
     assert_same_arrays(before, state.arrays())
@@ -137,19 +157,20 @@ def test_tell_is_pure(make, generations):
     assert_same_arrays(after, told.arrays())
 
 
+@FUNCTIONS
 @pytest.mark.parametrize("bounds", [None, BOX], ids=["unbounded", "bounded"])
 @pytest.mark.parametrize("stop", [0, 1, 3])
-def test_resumed_run_is_the_same_run(make, tmp_path, bounds, stop):
+def test_resumed_run_is_the_same_run(make, tmp_path, bounds, stop, function):
     optimizer = make()
-    straight = advance(optimizer, start(optimizer, bounds), 6)
-    stopped = advance(optimizer, start(optimizer, bounds), stop)
+    straight = advance(optimizer, start(optimizer, bounds), 6, function)
+    stopped = advance(optimizer, start(optimizer, bounds), stop, function)
     save_file(stopped.arrays(), tmp_path / "state.safetensors")
     loaded = load_file(tmp_path / "state.safetensors")
     assert {str(array.dtype) for array in loaded.values()} <= {"float64", "int64"}
     resumed = make().state_type.from_arrays(loaded)
     assert_same_arrays(stopped.arrays(), resumed.arrays())
     assert resumed.generation == stop
-    resumed = advance(make(), resumed, 6 - stop)
+    resumed = advance(make(), resumed, 6 - stop, function)
     assert_same_arrays(straight.arrays(), resumed.arrays())
     assert resumed.best_loss == straight.best_loss
     assert resumed.best.tobytes() == straight.best.tobytes()
@@ -166,20 +187,38 @@ def test_arrays_of_another_kind_are_refused(make):
         optimizer.state_type.from_arrays(arrays)
 
 
-def test_any_population_size(make):
-    for size in range(4, 41):
+@pytest.mark.parametrize("bounds", [None, BOX], ids=["unbounded", "bounded"])
+def test_any_population_size(make, bounds):
+    for size in range(make.smallest, 41):
         optimizer = make(population_size=size)
-        state, evaluations = start(optimizer), 0
+        state, evaluations = start(optimizer, bounds), 0
         for generation in range(4):
             candidates = optimizer.ask(state)
             assert candidates.shape[1] == DIM
-            assert 4 <= len(candidates) <= size
+            assert make.smallest <= len(candidates) <= size
             assert candidates.dtype == np.float64
             assert np.isfinite(candidates).all()
+            assert bounds is None or ((candidates >= BOX[0]) & (candidates <= BOX[1])).all()
             state = optimizer.tell(state, candidates, loss_of(candidates))
             assert state.generation == generation + 1
             assert state.evaluations == (evaluations := evaluations + len(candidates))
         assert state.best.shape == (DIM,)
+
+
+def test_a_population_below_the_smallest_is_refused(make):
+    with pytest.raises(ConfigError, match=f"population_size wants an integer of at least {make.smallest}, got"):
+        make(population_size=make.smallest - 1)
+
+
+def test_the_smallest_population_lives_with_failures_and_resumes(make):
+    optimizer = make(population_size=make.smallest)
+    state = advance(optimizer, start(optimizer, BOX), 3, all_failed)
+    state = advance(optimizer, state, 12, flaky)
+    resumed = optimizer.state_type.from_arrays(copies(state))
+    candidates = optimizer.ask(state)
+    assert np.isfinite(candidates).all()
+    assert optimizer.ask(resumed).tobytes() == candidates.tobytes()
+    assert loss_of(state.best[None])[0] == state.best_loss < np.inf
 
 
 def test_one_dimension(make):
@@ -228,13 +267,6 @@ def test_another_generation_asks_other_candidates(make):
 
 def test_some_failed_evaluations_are_lived_with(make):
     optimizer = make(population_size=24)
-
-    def flaky(candidates):
-        losses = loss_of(candidates)
-        losses[candidates[:, 0] < 0] = np.inf  # a part of the space
-        losses[::5] = np.inf  # and of every batch
-        return losses
-
     state = advance(optimizer, start(optimizer), 80, flaky)
     assert state.best_loss < 0.5 * loss_of(np.random.default_rng(9).uniform(-1, 3, (24 * 80, DIM))).min()
     assert loss_of(state.best[None])[0] == state.best_loss
@@ -257,6 +289,24 @@ def test_all_evaluations_may_fail(make):
     state = optimizer.tell(state, candidates, losses)
     assert state.best_loss == 7.0
     np.testing.assert_array_equal(state.best, candidates[3])
+
+
+def test_failed_parents_give_way_and_failures_displace_nobody(make):
+    optimizer = make()
+    state = start(optimizer)
+    candidates = optimizer.ask(state)
+    losses = loss_of(candidates)
+    losses[[0, 2, 5]] = np.inf
+    state = optimizer.tell(state, candidates, losses)
+    best, best_loss = state.best, losses.min()
+    for _ in range(3):
+        state = advance(optimizer, state, 1, all_failed)
+        assert state.best_loss == best_loss
+        np.testing.assert_array_equal(state.best, best)
+    state = advance(optimizer, state, 30)
+    for name in {"losses", "own_losses"} & set(state.arrays()):  # of those that keep parents
+        assert np.isfinite(state.arrays()[name]).all()
+    assert state.best_loss <= best_loss
 
 
 def test_losses_of_any_magnitude(make):
