@@ -109,11 +109,14 @@ def test_json_of_a_run(straight):
     assert list(result) == [
         "schema", "run", "target", "evaluations", "seconds", "stopped_by", "curve", "loss", "skill", "scores",
         "valid_mass", "nearest", "noise_floor", "read_out_floor", "constants", "polish", "losses",
+        "n", "standard_errors", "minimised", "item_losses", "item_noise_floors",
     ]  # fmt: skip
     assert (result["schema"], result["target"], result["run"]) == (1, "JPN", str(straight.path))
     assert list(result["loss"]) == ["naive", "persona", "flat", "mean_country", "aligned"]
     assert result["skill"] == pytest.approx(1 - result["loss"]["aligned"] / result["loss"]["mean_country"])
     assert result["valid_mass"] == pytest.approx(0.97)
+    assert (result["minimised"], result["item_losses"], result["item_noise_floors"]) == ("index", {}, {})
+    assert (result["n"], result["standard_errors"]) == (None, dict.fromkeys(result["scores"]))
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 

@@ -98,8 +98,10 @@ class SpaceSettings(_Settings):
 
 
 class ObjectiveSettings(_Settings):
-    """What the search minimises beside the plain loss; by default nothing. Penalties are in index points."""
+    """What the search minimises: a loss, and what counts beside it, by default nothing. Penalties are in its points."""
 
+    # `index`: mean |score - target|. `wasserstein`, `jensen-shannon`: between answer distributions, mean over items.
+    loss: Literal["index", "wasserstein", "jensen-shannon"] = "index"
     weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}  # dimension -> weight; 1 for the others
     mass_penalty: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0  # points for each unit of missing valid mass
     mass_threshold: Share = 0.9  # an item's valid mass below this is missing

@@ -8,7 +8,7 @@ from hofsteer.alignment.objective import PASSES_OF_A_GRADIENT_STEP, Objective, f
 from hofsteer.alignment.space import Space
 from hofsteer.alignment.start import start_identity, starting_population
 from hofsteer.config import RunConfig, SearchSettings
-from hofsteer.errors import ConfigError, did_you_mean
+from hofsteer.errors import ConfigError, TargetError, did_you_mean
 from hofsteer.instruments import Administration, Instrument, load_instrument
 from hofsteer.instruments.base import Floats
 from hofsteer.respondent.base import Respondent
@@ -50,6 +50,8 @@ def questions(config: RunConfig) -> tuple[tuple[Administration, ...], str, Targe
     if not set(target.scores) & set(instrument.dimension_ids):
         raise ConfigError(f"{target.name} has no score on any dimension of {instrument.id}")
     _check_weights(config, instrument, target)
+    if config.objective.loss != "index":
+        _check_item_loss(config, instrument, target)
     return forms(instrument, config.wordings, config.orders, config.cue), policy, target
 
 
@@ -104,6 +106,27 @@ def gradient_steps(settings: SearchSettings) -> int:
             f"gradient step and where it leads, got {settings.budget}"
         )
     return steps
+
+
+def _check_item_loss(config: RunConfig, instrument: Instrument, target: Target) -> None:
+    """Raise ConfigError unless the loss between item distributions can be told, and nothing beside it is of indices."""
+    loss = f"objective.loss = {config.objective.loss!r}"
+    if target.items is None:
+        raise ConfigError(
+            f"{loss} wants a target with item distributions, a group of a table made by `hofsteer targets fit`; "
+            f"{target.code} has scores alone"
+        )
+    try:
+        target.items.on(instrument)
+    except TargetError as error:
+        raise ConfigError(f"{loss}: {error}") from None
+    for key, given in (
+        ("objective.weights", bool(config.objective.weights)),
+        ("stop.loss", config.stop.loss is not None),
+        ("stop.noise_floor", config.stop.noise_floor),
+    ):
+        if given:
+            raise ConfigError(f"{key} is of the index loss, and {loss}: leave one out")
 
 
 def _check_weights(config: RunConfig, instrument: Instrument, target: Target) -> None:

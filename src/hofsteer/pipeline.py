@@ -96,6 +96,11 @@ class Run:
             "constants": evaluation["constants"],
             "polish": evaluation["polish"],
             "losses": {key: rows[key]["losses"] for key in ("naive", "persona", "flat", "aligned")},
+            "n": evaluation["n"],
+            "standard_errors": evaluation["standard_errors"],
+            "minimised": evaluation["minimised"],
+            "item_losses": {key: row["item_losses"] for key, row in rows.items() if row["item_losses"]},
+            "item_noise_floors": evaluation["item_noise_floors"],
         }
 
 

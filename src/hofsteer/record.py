@@ -49,6 +49,7 @@ def provenance_of(config: RunConfig, objective: Objective, rendered: dict[str, A
             "sources": dict(target.sources),
             "estimated": sorted(target.estimated),
             **({} if target.kind != "group" else {"n": target.n, "standard_errors": dict(target.errors)}),
+            **({} if target.items is None else {"items_sha256": target.items.sha256}),
         },
         "constants": objective.constants.to_json(),
     }

@@ -12,7 +12,8 @@ from hofsteer.config import EXPECTED, PLAIN, ObjectiveSettings, ReadOut
 from hofsteer.errors import ConfigError, ModelError
 from hofsteer.respondent import ScriptedRespondent
 from hofsteer.respondent.base import Respondent, make_responses
-from hofsteer.targets import load_constants, load_target
+from hofsteer.targets import ITEM_LOSSES, ItemDistributions, load_constants, load_target
+from hofsteer.targets.items import ItemShares
 
 SETTINGS = ObjectiveSettings(weights={"PDI": 2.0, "UAI": 0.5}, mass_penalty=30.0, mass_threshold=0.9)
 
@@ -98,6 +99,45 @@ def test_slopes_are_those_of_autograd(settings, vsm13, make_objective):
     (wanted,) = torch.autograd.grad(loss, logs)
     found = slopes(objective, logs.detach().numpy()) * len(objective.administrations)
     np.testing.assert_allclose(found, np.nan_to_num(wanted.numpy()), atol=1e-10)
+
+
+def item_target(vsm13):
+    """Japan with item distributions that somebody made up; Q3 has none."""
+    rng = np.random.default_rng([5, 2])
+    items = {i: ItemShares(80, 80.0, tuple(rng.dirichlet(np.ones(5)))) for i in vsm13.item_ids}
+    items["Q3"] = ItemShares(20, 20.0, None)
+    options = dict.fromkeys(vsm13.item_ids, (1.0, 2.0, 3.0, 4.0, 5.0))
+    return replace(load_target("JPN"), items=ItemDistributions("x.items.json", "0" * 64, options, items))
+
+
+@pytest.mark.parametrize("kind", ITEM_LOSSES)
+def test_slopes_of_item_losses_are_those_of_autograd(kind, vsm13, make_objective):
+    made = make_objective(Linear(vsm13), ObjectiveSettings(loss=kind, mass_penalty=30.0))
+    objective = replace(made, target=item_target(vsm13))
+    logs = torch.tensor(Linear(vsm13).logs(np.ones((1, 1, vsm13.option_mask.size)))[0], requires_grad=True)
+    mass = logs.exp()
+    shares, goal = mass / mass.sum(-1, keepdim=True), torch.tensor(objective.item_goal.shares)
+    known = [i for i, item in enumerate(vsm13.item_ids) if item != "Q3"]
+    p, q = shares[known], goal[known]
+    if kind == "wasserstein":
+        loss = 100 * (p - q).cumsum(-1)[:, :-1].abs().sum(-1).mean() / 4
+    else:
+        m = (p + q) / 2
+        loss = 50 * ((p * (p / m).log2()).sum(-1) + (q * (q / m).log2()).sum(-1)).mean()
+    (wanted,) = torch.autograd.grad(loss + 30 * (0.9 - mass.sum(-1)).clamp(min=0).mean(), logs)
+    found = slopes(objective, logs.detach().numpy()) * len(objective.administrations)
+    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-10)
+    assert objective.evaluate(np.ones((1, 1, 120))).item_losses[kind][0] == pytest.approx(loss.item())
+
+
+@pytest.mark.parametrize("kind", ITEM_LOSSES)
+def test_descent_on_item_losses_goes_down(kind, vsm13, make_objective):
+    made = make_objective(Linear(vsm13), ObjectiveSettings(loss=kind))
+    objective = replace(made, target=item_target(vsm13))
+    space = FullSpace(1, objective.respondent.width, objective.respondent.spread)
+    states, evaluations = run(Descent(objective, space, lambda: space.noise(1, 1.0, 0), 1, 60, 0.2))
+    assert states[-1].best_loss < evaluations[0].item_losses[kind][0] / 8
+    assert states[-1].best_loss == pytest.approx(min(e.item_losses[kind][0] for e in evaluations))
 
 
 def test_dimension_without_a_score_has_no_slope(vsm13, make_objective):

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,18 @@ def test_from_respondents_to_a_target(hofsteer, respondents, tmp_path):
     assert [line.split(",")[0] for line in out.read_text().splitlines()] == ["group", "JPN", "USA"]
     asked = hofsteer("survey", "--model", "mini", "--target", f"{out}:JPN", "--json").json()
     assert (asked["target"], asked["constants"]) == ("targets.csv:JPN", "midpoint")
+    assert (asked["n"], list(asked["standard_errors"])) == (80, list(asked["scores"]))
+
+    kept = json.loads((tmp_path / "targets.items.json").read_text())
+    assert list(kept["groups"]) == ["JPN", "USA"]
+    assert kept["groups"]["JPN"] == table["groups"][0]["items"]
+    assert sum(kept["groups"]["JPN"]["Q1"]["shares"]) == pytest.approx(1)
+    shares = np.array([item["probabilities"] for item in asked["items"].values()])
+    goal = np.array([kept["groups"]["JPN"][item]["shares"] for item in asked["items"]])
+    steps = np.abs((shares - goal).cumsum(axis=1)[:, :-1]).sum(axis=1) / 4
+    assert asked["item_losses"]["wasserstein"] == pytest.approx(100 * steps.mean())
+    said = " ".join(hofsteer("survey", "--model", "mini", "--target", f"{out}:JPN").out.split())
+    assert f"item losses W1 {100 * steps.mean():.1f}, JS" in said
 
 
 def test_shown(hofsteer, respondents):
@@ -46,11 +60,13 @@ def test_shown(hofsteer, respondents):
         (["--group", "nation"], "want column 'nation'"),
         (["--group", "country", "--estimator", "boot"], "want --estimator linearised or bootstrap"),
         (["--group", "country", "--out", "x.toml"], "ends with .csv"),
+        (["--group", "country", "--out", "../there.csv"], "want a new file ../there.items.json"),
         (["--group", "country", "--missing", "x"], "want --missing as numbers"),
         (["--group", "country", "--instrument", "ivs10"], "want columns with items of ivs10"),
     ],
 )
 def test_refused(options, said, refused, respondents):
+    respondents.with_name("there.items.json").write_text("{}")
     assert said in refused("targets", "fit", respondents, *options)
 
 
@@ -60,3 +76,65 @@ def test_an_answer_that_is_no_option(refused, respondents):
     respondents.write_text("\n".join(lines) + "\n")
     said = refused("targets", "fit", respondents, "--group", "country")
     assert said.startswith("wave.csv row 2, column Q1: want one of 1, 2, 3, 4, 5, got 9; name it with --missing")
+
+
+@pytest.fixture
+def table(hofsteer, respondents, tmp_path):
+    """A table of targets with item distributions."""
+    out = tmp_path / "targets.csv"
+    assert hofsteer("targets", "fit", respondents, "--group", "country", "--weights", "w", "--out", out).code == 0
+    return out
+
+
+def test_a_group_is_shown(hofsteer, table):
+    found = hofsteer("targets", "show", f"{table}:japan", "--json").json()
+    assert (found["code"], found["name"], found["n"], found["n_effective"]) == ("targets.csv:JPN", "Japan", 80, 72.0)
+    assert (found["nearest"]["code"], found["constants"]) == ("targets.csv:USA", "midpoint")
+    other = hofsteer("targets", "show", f"{table}:USA", "--json").json()
+    assert found["nearest"]["item_losses"] == pytest.approx(other["nearest"]["item_losses"])  # they are symmetric
+    assert found["nearest"]["item_losses"]["wasserstein"] == pytest.approx(25, abs=4)  # answers one step of four higher
+    assert found["items"]["items"]["Q1"]["options"] == [1, 2, 3, 4, 5]
+    said = " ".join(hofsteer("targets", "show", f"{table}:JPN").out.split())
+    losses, floors = found["nearest"]["item_losses"], found["item_noise_floors"]
+    assert f"item losses W1 {losses['wasserstein']:.1f}, JS {losses['jensen-shannon']:.1f}" in said
+    assert f"differ by W1 {floors['wasserstein']:.1f}, JS {floors['jensen-shannon']:.1f} on average" in said
+    assert "respondents: 80 (effective 72); standard errors: PDI" in said
+
+
+def test_a_group_without_distributions_is_shown(hofsteer, tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("group,PDI,IDV\nnorth,40,50\nsouth,80,\n")
+    found = hofsteer("targets", "show", f"{path}:north", "--json")
+    assert found.code == 2  # the south lacks a score that the north has
+    path.write_text("group,PDI,IDV\nnorth,40,50\nsouth,80,20\n")
+    table = hofsteer("targets", "show", f"{path}:north", "--json").json()
+    assert (table["items"], table["item_noise_floors"], table["nearest"]["item_losses"]) == (None, {}, {})
+    assert table["missing"] == ["MAS", "UAI", "LTO", "IVR"]
+    said = hofsteer("targets", "show", f"{path}:north").out
+    assert "item distributions: none are kept of it" in said
+    assert "constants: unknown" in said
+
+
+def test_show_refuses(refused, table):
+    assert "want one group 'JPM'" in refused("targets", "show", f"{table}:JPM")
+    assert "--instrument is for a table FILE.csv:GROUP" in refused("targets", "show", "JPN", "--instrument", "vsm13")
+    assert "scores on SSE, TSR" in refused("targets", "show", f"{table}:JPN", "--instrument", "ivs10")
+
+
+def test_align_to_whole_distributions(hofsteer, tiny_folder, table, tmp_path):
+    quick = ("--set", "search.population_size=4", "--budget", "12", "--tokens", "2", "--set", "wordings=[0]")
+    options = ("--target", f"{table}:JPN", "--loss", "jensen-shannon", "--out", tmp_path / "run", *quick)
+    found = hofsteer("align", "--model", tiny_folder, *options, "--json").json()
+    assert (found["minimised"], found["n"]) == ("jensen-shannon", 80)
+    assert found["item_losses"]["aligned"]["jensen-shannon"] < found["item_losses"]["naive"]["jensen-shannon"]
+    assert hofsteer("resume", tmp_path / "run", "--json").json() == found
+    said = " ".join(hofsteer("resume", tmp_path / "run").out.split())
+    assert "loss W1 JS skill" in said
+    assert "The search did not minimise this distance but the item loss JS." in said
+
+
+def test_align_refuses_item_losses_of_published_scores(refused, tiny_folder):
+    said = refused("align", "--model", tiny_folder, "--target", "JPN", "--loss", "wasserstein")
+    assert said.startswith("objective.loss = 'wasserstein' wants a target with item distributions")
+    assert said.endswith("JPN has scores alone")
+    assert "wasserstein" in refused("align", "--model", tiny_folder, "--target", "JPN", "--loss", "wasser")

@@ -93,6 +93,8 @@ def test_json(objective, steering):
         "noise_floor",
         "n",
         "standard_errors",
+        "minimised",
+        "item_noise_floors",
         "source_losses",
         "source_spread",
         "greedy_floor",
@@ -105,7 +107,7 @@ def test_json(objective, steering):
     ]
     assert (table["target"], table["dimensions_compared"]) == ("JPN", ["PDI", "IDV", "MAS", "UAI", "LTO", "IVR"])
     assert table["noise_floor"] == {"points": pytest.approx(10.8, abs=0.1), "n": 50}
-    keys = ["name", "loss", "loss_sum", "scores", "valid_mass", "drift", "losses"]
+    keys = ["name", "loss", "loss_sum", "scores", "valid_mass", "drift", "losses", "item_losses"]
     assert all(list(row) == keys for row in table["rows"].values())
     naive = table["rows"]["naive"]
     assert naive["loss_sum"] == pytest.approx(6 * naive["loss"]) == pytest.approx(np.abs(JAPAN - 50).sum())

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 
-from hofsteer.report import MINI_STATEMENT, NOT_CONCLUDED, outcome, statement
+from hofsteer.report import MINI_STATEMENT, NOT_CONCLUDED, item_losses_note, outcome, statement
+from hofsteer.targets import ItemGoal
 
 
 def test_statement_names_model_instrument_target_and_source(evaluate):
@@ -65,3 +67,9 @@ def test_no_word_says_more_than_was_shown(evaluate):
         assert word not in said
     assert "proves little" in said
     assert "simulated respondent" in said
+
+
+def test_item_losses_over_fewer_items():
+    goal = ItemGoal(np.array([[0.5, 0.5], [np.nan, np.nan]]), np.array([80.0, 3.0]), np.array([[1.0, 2], [1, 2]]))
+    assert item_losses_note(goal).startswith("Item losses, means over 1 of 2 items, those with answers enough: W1 ")
+    assert item_losses_note(goal).endswith("differ by W1 6.3, JS 0.5 on average.")  # 2 / sqrt(pi) / sqrt(4 * 80)

@@ -3,7 +3,7 @@
 Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1), as torch.optim has it, on the vector of the same space, from
 the best of the same first population. Only the vector moves; the model's weights get no gradient. The rate falls
 linearly to zero: the distance |score - target| has a slope of -1 or 1 however small it is (at zero the subgradient 0
-is taken), so that steps of a fixed length would dance around the target.
+is taken), so that steps of a fixed length would dance around the target. The Wasserstein distance has such kinks too.
 """
 
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from hofsteer.errors import ConfigError, ModelError
 from hofsteer.instruments.base import Floats
 from hofsteer.respondent.base import Respondent, SoftPrompts
 from hofsteer.search.base import Bounds, SavedState
+from hofsteer.targets import item_slopes
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,26 +129,37 @@ def evaluate_with_gradient(objective: Objective, soft_prompt: SoftPrompts) -> tu
 def slopes(objective: Objective, log_probabilities: Floats) -> Floats:
     """Return the derivatives of what is minimised by the options' log-probabilities (I, K) of one administration.
 
-    With p the probabilities renormalised over an item's options and v the option values, a score moves with
-    log-probability k of item i by weight_i p_k (v_k - sum p v); the lost mass of an item by -exp(log-probability).
+    With p the probabilities renormalised over an item's options and d the derivatives of the loss by them, the loss
+    moves with log-probability k of an item by p_k (d_k - sum p d), and its lost mass by -exp(log-probability).
     """
-    instrument, settings, target = objective.instrument, objective.settings, objective.target
-    assert target is not None
-    mask, values = instrument.option_mask, np.nan_to_num(instrument.option_values)
+    instrument, settings = objective.instrument, objective.settings
+    mask = instrument.option_mask
     mass = np.where(mask, np.exp(log_probabilities), 0.0)
     valid_mass = mass.sum(axis=-1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         probabilities = mass / valid_mass
+    factors, by_share = _by_share(objective, probabilities)
+    found = factors[:, None] * probabilities * (by_share - (probabilities * by_share).sum(axis=-1, keepdims=True))
+    if settings.mass_penalty:
+        found = found - settings.mass_penalty / len(mass) * mass * (valid_mass < settings.mass_threshold)
+    return np.asarray(found / len(objective.administrations))
+
+
+def _by_share(objective: Objective, probabilities: Floats) -> tuple[Floats, Floats]:
+    """Return the derivatives of the loss by the probabilities (I, K), as a factor an item (I,) times (I, K).
+
+    For the index loss these are what the loss changes with an item's mean, and the option values.
+    """
+    instrument, target, item_goal = objective.instrument, objective.target, objective.item_goal
+    assert target is not None
+    if (kind := objective.settings.loss) != "index":
+        assert item_goal is not None
+        return np.ones(len(probabilities)), item_slopes(kind, probabilities, item_goal)
     scores = instrument.score(probabilities) + objective.constants.values
     goal = target.vector(instrument.dimension_ids)
     weights = np.where(np.isnan(goal), 0.0, 1.0 if objective.weights is None else objective.weights)
     by_score = np.where(np.isnan(goal), 0.0, np.sign(scores - goal)) * weights / weights.sum()  # (M,)
-    by_mean = by_score @ instrument.weights  # (I,)
-    means = (probabilities * values).sum(axis=-1, keepdims=True)
-    found = by_mean[:, None] * probabilities * (values - means)
-    if settings.mass_penalty:
-        found = found - settings.mass_penalty / len(mass) * mass * (valid_mass < settings.mass_threshold)
-    return np.asarray(found / len(objective.administrations))
+    return by_score @ instrument.weights, np.nan_to_num(instrument.option_values)
 
 
 def check_gradient(read_out: ReadOut, settings: ObjectiveSettings, respondent: Respondent | None = None) -> None:

@@ -1,7 +1,8 @@
 """What the search minimises: the distance between a model's scores and a target's, and what else may count."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from hofsteer.config import EXPECTED, PLAIN, ObjectiveSettings, ReadOut
 from hofsteer.instruments import Administration, Instrument
 from hofsteer.instruments.base import Floats
 from hofsteer.respondent.base import NOT_NUMBERS, Respondent, Responses, SoftPrompts
-from hofsteer.targets import Constants, Target, index_loss, noise_floor
+from hofsteer.targets import ITEM_LOSSES, Constants, ItemGoal, ItemLoss, Target, index_loss, item_loss, noise_floor
 
 PASSES_OF_A_GRADIENT_STEP = 3  # forward, and backward at about the price of two forward passes
 
@@ -18,8 +19,8 @@ PASSES_OF_A_GRADIENT_STEP = 3  # forward, and backward at about the price of two
 class Evaluation:
     """What P candidates answered, in numbers."""
 
-    losses: Floats  # (P,), index points, mean over administrations; +inf = failed
-    objectives: Floats  # (P,), what is minimised: weighted loss and penalties, index points; +inf = failed
+    losses: Floats  # (P,), index points, mean over administrations, whatever is minimised; +inf = failed
+    objectives: Floats  # (P,), what is minimised: the loss of the settings and penalties; +inf = failed
     scores: Floats  # (P, M), index points, mean over administrations; NaN = failed
     form_scores: Floats  # (P, A, M), index points
     item_means: Floats  # (P, I), option values, mean over administrations; NaN = failed
@@ -29,6 +30,7 @@ class Evaluation:
     refused: Floats  # (P, I), share of the draws, mean over administrations
     unparsable: Floats  # (P, I), share of the draws, mean over administrations
     drift: Floats | None = None  # (P,), nats a token on neutral text; None where it is not penalised
+    item_losses: Mapping[ItemLoss, Floats] = field(default_factory=dict)  # (P,) each; empty without an `item_goal`
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,11 @@ class Objective:
         """Weights of the dimensions, (M,); None where all count alike."""
         weights = self.settings.weights
         return np.array([weights.get(d, 1.0) for d in self.instrument.dimension_ids]) if weights else None
+
+    @cached_property
+    def item_goal(self) -> ItemGoal | None:
+        """The target's item distributions; None where it has none of the items that are asked."""
+        return None if self.target is None else self.target.item_goal(self.instrument)
 
     @property
     def noise_floor(self) -> float:
@@ -97,10 +104,14 @@ class Objective:
             reasons = tuple(reason or (None if finite else NOT_NUMBERS) for reason, finite in named)
         failed = np.array([reason is not None for reason in reasons])
         losses = objectives = np.full(len(failed), np.nan)
+        item_losses = self.item_losses(probabilities)
         if self.target is not None:
             goal = self.target.vector(self.instrument.dimension_ids)
             losses = index_loss(scores, goal).mean(axis=1)
             objectives = losses if self.weights is None else index_loss(scores, goal, self.weights).mean(axis=1)
+            if (minimised := self.settings.loss) != "index":
+                assert item_losses, f"{minimised} without item distributions, which check_settings refuses"
+                objectives = item_losses[minimised]
         return Evaluation(
             losses=np.where(failed, np.inf, losses),
             objectives=np.where(failed, np.inf, objectives + self._penalties(responses.valid_mass, drift)),
@@ -113,7 +124,15 @@ class Objective:
             refused=responses.refused.mean(axis=1),
             unparsable=responses.unparsable.mean(axis=1),
             drift=drift,
+            item_losses={kind: np.where(failed, np.inf, found) for kind, found in item_losses.items()},
         )
+
+    def item_losses(self, probabilities: Floats) -> dict[ItemLoss, Floats]:
+        """Return the item losses (...) of answers (..., A, I, K), mean over administrations; empty without a goal."""
+        goal = self.item_goal
+        if goal is None:
+            return {}
+        return {kind: np.asarray(item_loss(kind, probabilities, goal).mean(axis=-1)) for kind in ITEM_LOSSES}
 
     def _drift(self, soft_prompts: SoftPrompts | None) -> Floats | None:
         """Return the drift (P,), which is not computed unless it costs something."""
@@ -122,7 +141,7 @@ class Objective:
         return np.zeros(1) if soft_prompts is None else self.respondent.drift(soft_prompts)
 
     def _penalties(self, valid_mass: Floats, drift: Floats | None) -> Floats:
-        """Return the penalties (P,), index points, from the valid mass (P, A, I) and the drift (P,)."""
+        """Return the penalties (P,), in points of the loss, from the valid mass (P, A, I) and the drift (P,)."""
         lost = missing_mass(valid_mass, self.settings.mass_threshold)
         penalties = self.settings.mass_penalty * lost if self.settings.mass_penalty else np.zeros(len(valid_mass))
         return penalties if drift is None else penalties + self.settings.drift_penalty * drift

@@ -15,7 +15,7 @@ from hofsteer.cli.output import (
     search_progress,
     warn_of_low_mass,
 )
-from hofsteer.config import DESettings, RunConfig, SpaceSettings
+from hofsteer.config import DESettings, ObjectiveSettings, RunConfig, SpaceSettings
 
 if TYPE_CHECKING:
     from hofsteer.pipeline import Run
@@ -43,6 +43,14 @@ def align(
         typer.Option(
             help="Evaluations of the whole survey; a step of adam counts as 3.",
             show_default=str(SEARCH["budget"].default),
+        ),
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="What is minimised: index (of scores), or wasserstein or jensen-shannon (of answer distributions, for "
+            "a group of a table made by `hofsteer targets fit`).",
+            show_default=ObjectiveSettings().loss,
         ),
     ] = None,
     polish: Annotated[
@@ -99,6 +107,7 @@ def align(
         "model.revision": revision,
         "model.dtype": dtype,
         "model.device": device,
+        "objective.loss": loss,
         "search.name": search,
         "search.budget": budget,
         "search.seed": seed,
@@ -169,6 +178,7 @@ def _show(run: "Run", as_json: bool) -> None:
         MINI_STATEMENT,
         NOT_CONCLUDED,
         constants_note,
+        item_losses_note,
         noise_floor_note,
         outcome,
         policies_note,
@@ -185,6 +195,8 @@ def _show(run: "Run", as_json: bool) -> None:
     digits = evaluation.digits
     floor = noise_floor_note(evaluation.noise_floor, digits, evaluation.variation, evaluation.noise_floor_n)
     known = target_notes(evaluation.target, evaluation.source_losses, evaluation.greedy_floor, digits)
+    if evaluation.item_goal is not None:
+        known.append(item_losses_note(evaluation.item_goal))
     for text in (outcome(evaluation), floor, *known, NOT_CONCLUDED, *evaluation.notes):
         console.print(text, highlight=False)
     if (rough := read_out_floor_note(evaluation.read_out_floor, evaluation.digits)) is not None:

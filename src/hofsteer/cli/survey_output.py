@@ -65,7 +65,15 @@ def show_surveys(
 
 def _show(console: Console, result: "Survey", model: str, prompt: Path | None) -> None:
     from hofsteer.evaluation.floor import greedy_floor
-    from hofsteer.report import ESTIMATE_NOTE, losses_note, noise_floor_note, points, target_notes
+    from hofsteer.report import (
+        ESTIMATE_NOTE,
+        item_losses_in_words,
+        item_losses_note,
+        losses_note,
+        noise_floor_note,
+        points,
+        target_notes,
+    )
     from hofsteer.targets import noise_floor, source_losses
 
     objective = result.objective
@@ -103,6 +111,9 @@ def _show(console: Console, result: "Survey", model: str, prompt: Path | None) -
             )
     elif goal is not None:
         console.print("no loss: without constants the scores are not on the target's scale")
+    if (item_goal := objective.item_goal) is not None:
+        losses = item_losses_in_words(result.item_losses)
+        console.print(f"item losses {losses}. {item_losses_note(item_goal)}", highlight=False)
     whole = {"expected": "the model's probability", "generated": "the texts"}.get(
         reading.kind, "what the read-out leaves"
     )

@@ -9,6 +9,8 @@ from rich.table import Table
 
 from hofsteer.cli.output import AsJson, print_json, results
 from hofsteer.cli.targets_fit import fit
+from hofsteer.cli.targets_group import group_json, show_group
+from hofsteer.errors import TargetError
 
 if TYPE_CHECKING:
     from hofsteer.targets import Target
@@ -47,14 +49,41 @@ def list_targets(context: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Code, name or region, any case; CODE@SOURCE for one source.")],
+    name: Annotated[
+        str, typer.Argument(help="Code, name or region, any case; CODE@SOURCE for one source; FILE.csv:GROUP.")
+    ],
+    instrument: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose scores a table FILE.csv has: a bundled instrument or a TOML file.", show_default="vsm13"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one target: every score with its source, other published rows, what is missing, what can be tested."""
     from hofsteer.instruments import load_instrument
     from hofsteer.report import noise_floor_note
-    from hofsteer.targets import DIMENSIONS, nearest, noise_floor, published_rows, source_spread, uncertainty_note
+    from hofsteer.targets import (
+        DIMENSIONS,
+        nearest,
+        noise_floor,
+        published_rows,
+        source_spread,
+        target_for,
+        uncertainty_note,
+    )
+    from hofsteer.targets.table import is_table
 
+    if is_table(name):
+        questions = load_instrument(instrument or "vsm13")
+        group = target_for(name, questions)
+        if as_json:
+            print_json(group_json(group, questions))
+        else:
+            show_group(group, questions)
+        return
+    if instrument is not None:
+        raise TargetError(f"--instrument is for a table FILE.csv:GROUP: published scores have their own, got {name!r}")
     target, coordinates = published_rows(name)
     row = target or coordinates[0]
     near = None if target is None else nearest(target, DIMENSIONS)
@@ -138,7 +167,6 @@ def _others(name: str, target: "Target | None") -> tuple["Target", ...]:
 
 
 def _society(code: str) -> "Target | None":
-    from hofsteer.errors import TargetError
     from hofsteer.targets import load_society
 
     try:

@@ -1,5 +1,6 @@
 """`hofsteer targets fit`: from respondents to a table of targets."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from hofsteer.cli.output import SCORES_MOVE, AsJson, InstrumentName, messages, missing_codes, print_json, results, warn
 from hofsteer.errors import TargetError, did_you_mean
-from hofsteer.files import replace_text
+from hofsteer.files import hash_bytes, replace_text
 
 if TYPE_CHECKING:
     from hofsteer.instruments import Instrument
@@ -34,14 +35,17 @@ def fit(
     missing: Annotated[str | None, typer.Option(help="Codes that are no answer, with commas: -1,-2,99.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="A new table of targets (.csv), for --target FILE.csv:GROUP.")
+        Path | None,
+        typer.Option(
+            help="A new table of targets (.csv), for --target FILE.csv:GROUP, and beside it the item distributions."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score groups of respondents, with standard errors, and write them as targets that `align` takes."""
     from hofsteer.instruments import load_instrument
     from hofsteer.targets import constants_for
-    from hofsteer.targets.microdata import Estimator, Weighting, estimate_groups, overall_scores, table_text
+    from hofsteer.targets.microdata import Estimator, Weighting, estimate_groups, overall_scores
 
     for name, value, valid in (
         ("--estimator", estimator, get_args(Estimator)),
@@ -51,6 +55,8 @@ def fit(
             raise TargetError(f"want {name} {' or '.join(valid)}, got {value!r}{did_you_mean(value, valid)}")
     if out is not None and (out.suffix != ".csv" or out.exists() or not out.parent.is_dir()):
         raise TargetError(f"want --out as a new file that ends with .csv in a folder that exists, got {out}")
+    if out is not None and (kept := _items_file(out)).exists():
+        raise TargetError(f"want a new file {kept} for the item distributions, got one that is there")
     questions = load_instrument(instrument)
     policy = constants_for(questions, constants)
     with messages().status(f"reading {data.name}"):
@@ -61,7 +67,7 @@ def fit(
         raise TargetError(f"{data.name}: want two groups or more with an effective n of 50 or more, got {len(usable)}")
     overall = overall_scores(usable, cast(Any, weighting))
     if out is not None:
-        replace_text(out, table_text(groups, questions.dimension_ids, data.name, policy.kind))
+        _write(out, usable, questions, data.name, policy.kind)
     if as_json:
         print_json(_as_json(groups, questions, overall, policy.kind, estimator, weighting, notes))
     else:
@@ -73,7 +79,8 @@ def fit(
     if lonely := sum(one.lonely for one in groups):
         warn(f"{lonely} strata have a single cluster, which counts about the mean of its group")
     if out is not None:
-        messages().print(f"wrote {out}", highlight=False, soft_wrap=True)
+        said = f"wrote {out}, and beside it {_items_file(out).name} with the item distributions"
+        messages().print(said, highlight=False, soft_wrap=True)
 
 
 def _read(
@@ -130,6 +137,21 @@ def _read(
     return Sample(answers[keep], names, codes[keep], weight[keep], stratum[keep], unit[keep]), notes
 
 
+def _items_file(table: Path) -> Path:
+    return table.with_suffix(".items.json")
+
+
+def _write(out: Path, groups: "list[GroupEstimate]", questions: "Instrument", source: str, constants: str) -> None:
+    """Write the table and, before it, the item distributions that it names."""
+    from hofsteer.targets.items import items_text
+    from hofsteer.targets.microdata import table_text
+
+    text, kept = items_text(groups, questions, source), _items_file(out)
+    items = kept.name, hash_bytes(text.encode())
+    replace_text(kept, text)
+    replace_text(out, table_text(groups, questions.dimension_ids, source, constants, items))
+
+
 def _as_json(
     groups: "tuple[GroupEstimate, ...]",
     questions: "Instrument",
@@ -157,6 +179,7 @@ def _as_json(
                 "target": one.usable,
                 "scores": named_scores(one.scores, ids),
                 "standard_errors": named_scores(one.errors, ids),
+                "items": {item: asdict(shares) for item, shares in zip(questions.item_ids, one.items, strict=True)},
             }
             for one in groups
         ],

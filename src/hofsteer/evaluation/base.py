@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from hofsteer.alignment.objective import Evaluation, Objective
 from hofsteer.baselines import persona_text
 from hofsteer.errors import ModelError
@@ -14,12 +16,15 @@ from hofsteer.respondent.soft_prompt import SoftPrompt
 from hofsteer.targets import (
     ASSUMED_N,
     Constants,
+    ItemGoal,
     NoiseFloor,
     Target,
     index_loss,
+    item_noise_floors,
     mean_country,
     nearest,
     noise_floor,
+    others,
     source_losses,
     source_spread,
 )
@@ -36,6 +41,7 @@ class Row:
     drift: float | None = None  # nats a token on neutral text; None where it was not measured
     estimated: frozenset[str] = frozenset()  # dimensions whose published score is an estimate of its source
     losses: Mapping[str, float] = field(default_factory=dict)  # policy of constants -> loss, if it moves
+    item_losses: Mapping[str, float] = field(default_factory=dict)  # kind -> mean over the items that the target has
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ class RunEvaluation:
     noise_floor_n: int | None = ASSUMED_N  # respondents it assumes; None: from the target's own standard errors
     greedy_floor: float | None = None  # index points that answers of one option an item cannot get below
     source_losses: Mapping[str, float] = field(default_factory=dict)  # published row -> loss of the steered model
+    item_goal: ItemGoal | None = None  # the target's item distributions, if it has them
+    minimised: str = "index"  # the loss that was searched for
     notes: tuple[str, ...] = ()  # what else must be said of the run, a paragraph each
 
     @property
@@ -76,6 +84,12 @@ class RunEvaluation:
     def compared(self) -> tuple[str, ...]:
         """The dimensions that the target has, over which every loss is taken."""
         return tuple(d for d in self.dimensions if d in self.target.scores)
+
+    @property
+    def item_noise_floors(self) -> dict[str, float]:
+        """Kind of item loss -> by how much two samples like the target's differ; empty without item distributions."""
+        goal = self.item_goal
+        return {} if goal is None else item_noise_floors(goal)
 
     @property
     def not_beaten(self) -> tuple[str, ...]:
@@ -96,6 +110,8 @@ class RunEvaluation:
             "noise_floor": NoiseFloor(self.noise_floor, self.noise_floor_n).to_json(),
             "n": self.target.n,
             "standard_errors": {d: self.target.errors.get(d) for d in self.target.scores},
+            "minimised": self.minimised,
+            "item_noise_floors": self.item_noise_floors,
             "source_losses": dict(self.source_losses),
             "source_spread": source_spread(self.target),
             "greedy_floor": self.greedy_floor,
@@ -113,6 +129,7 @@ class RunEvaluation:
                     "valid_mass": row.valid_mass,
                     "drift": row.drift,
                     "losses": dict(row.losses),
+                    "item_losses": dict(row.item_losses),
                 }
                 for key, row in self.rows.items()
             },
@@ -164,9 +181,18 @@ def evaluate_run(
             float(index_loss(flat, goal)),
             losses={c.kind: float(index_loss(neutral + c.values, goal)) for c in policies},
         ),
-        "mean_country": Row("mean country", average, float(index_loss(average, goal))),
+        "mean_country": Row(
+            "mean country",
+            average,
+            float(index_loss(average, goal)),
+            item_losses=_item_losses(objective, others(target, dimensions)),
+        ),
         "nearest": Row(
-            f"nearest ({neighbour.name})", neighbour.vector(dimensions), distance, estimated=neighbour.estimated
+            f"nearest ({neighbour.name})",
+            neighbour.vector(dimensions),
+            distance,
+            estimated=neighbour.estimated,
+            item_losses=_item_losses(objective, [neighbour]),
         ),
     }
     return RunEvaluation(
@@ -183,7 +209,19 @@ def evaluate_run(
         noise_floor_n=noise_floor(instrument, target).n,
         greedy_floor=greedy_floor(instrument, objective.constants, target),
         source_losses=source_losses(rows["aligned"].scores, target, instrument),
+        item_goal=objective.item_goal,
+        minimised=objective.settings.loss,
     )
+
+
+def _item_losses(objective: Objective, groups: Sequence[Target]) -> dict[str, float]:
+    """Return the item losses of the mean answers of groups; empty unless all have the items that the target has."""
+    goals = [group.item_goal(objective.instrument) for group in groups]
+    if objective.item_goal is None or not all(goals):
+        return {}
+    mean = np.mean([goal.shares for goal in goals if goal is not None], axis=0)
+    losses = objective.item_losses(mean[None])
+    return {kind: float(loss) for kind, loss in losses.items() if not np.isnan(loss)}
 
 
 def answered_row(name: str, evaluation: Evaluation) -> Row:
@@ -192,4 +230,5 @@ def answered_row(name: str, evaluation: Evaluation) -> Row:
         raise ModelError(f"no usable answers ({name}): {evaluation.reasons[0]}")
     mass, drift = float(evaluation.valid_mass[0].mean()), evaluation.drift
     loss = float(evaluation.losses[0])
-    return Row(name, evaluation.scores[0], loss, mass, None if drift is None else float(drift[0]))
+    items: dict[str, float] = {kind: float(losses[0]) for kind, losses in evaluation.item_losses.items()}
+    return Row(name, evaluation.scores[0], loss, mass, None if drift is None else float(drift[0]), item_losses=items)

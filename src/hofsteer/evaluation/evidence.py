@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,16 @@ from hofsteer.errors import ModelError
 from hofsteer.instruments import Administration, Instrument, load_instrument
 from hofsteer.instruments.base import Floats
 from hofsteer.respondent.base import Respondent, Responses, SoftPrompts
-from hofsteer.targets import Constants, Target, index_loss, map_distance, mean_country
+from hofsteer.targets import (
+    ITEM_LOSSES,
+    Constants,
+    Target,
+    index_loss,
+    item_loss,
+    item_noise_floor,
+    map_distance,
+    mean_country,
+)
 
 STYLE = "style12"  # the content-free items
 LEAST_PERSONA_MOVE = 3.0  # points; a persona that moves choices less than this is no yardstick
@@ -29,6 +39,25 @@ class Texts:
 
     unusable: Floats  # (S,), share of texts that are refusals or cannot be parsed
     gap: Floats  # (S,), points between the scores of texts and of first tokens beyond the read-out floor
+
+
+@dataclass(frozen=True, eq=False)
+class ItemLosses:
+    """One loss between answer distributions, on F held-out forms."""
+
+    steered: Floats  # (S, F)
+    naive: Floats  # (F,)
+    persona: float  # mean over the forms
+    noise_floor: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return them as JSON values."""
+        return {
+            "steered": self.steered.tolist(),
+            "naive": self.naive.tolist(),
+            "persona": self.persona,
+            "noise_floor": self.noise_floor,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +101,7 @@ class Evidence:
     persona_loss: float  # points, of the persona on the held-out forms
     persona_gains: Mapping[str, float]  # other instrument -> G of the persona
     texts: Texts | None = None  # None: not asked for
+    item_losses: Mapping[str, ItemLosses] = field(default_factory=dict)  # kind -> on the held-out forms
 
     @property
     def n_seeds(self) -> int:
@@ -108,6 +138,7 @@ def collect(
     instrument = question.instrument
     naive = _answers(respondent, question.held_out)
     steered = _answers(respondent, question.held_out, soft_prompts)
+    persona = _answers(respondent, [replace(form, system=question.persona) for form in question.held_out])
     goal = question.target.vector(instrument.dimension_ids)
     losses = {}
     for policy, constants in question.constants.items():
@@ -138,12 +169,13 @@ def collect(
         lost={name: before.kept[name] - kept for name, kept in after.kept.items()},
         kl=after.kl,
         noise_floor=question.noise_floor,
-        persona_loss=_persona_loss(respondent, question, own),
+        persona_loss=float(index_loss(instrument.score(persona.probabilities) + own.values, goal).mean()),
         persona_gains={
             name: float(gain(respondent, None, place, name, question.persona)[0])
             for name, place in question.elsewhere.items()
         },
         texts=texts,
+        item_losses=_item_losses(question, steered, naive, persona),
     )
 
 
@@ -180,10 +212,20 @@ def _item_spread(means: Floats) -> float | None:
     return float(means.std(axis=0, ddof=1).mean()) if len(means) > 1 else None
 
 
-def _persona_loss(respondent: Respondent, question: Question, constants: Constants) -> float:
-    forms = [replace(form, system=question.persona) for form in question.held_out]
-    scores = question.instrument.score(_answers(respondent, forms).probabilities) + constants.values
-    return float(index_loss(scores, question.target.vector(question.instrument.dimension_ids)).mean())
+def _item_losses(question: Question, steered: Responses, naive: Responses, persona: Responses) -> dict[str, ItemLosses]:
+    """Return the item losses of answers to the held-out forms; empty where the target has no item distributions."""
+    goal = question.target.item_goal(question.instrument)
+    if goal is None:
+        return {}
+    return {
+        kind: ItemLosses(
+            item_loss(kind, steered.probabilities, goal),
+            item_loss(kind, naive.probabilities, goal)[0],
+            float(item_loss(kind, persona.probabilities, goal).mean()),
+            item_noise_floor(kind, goal),
+        )
+        for kind in ITEM_LOSSES
+    }
 
 
 def _rank(question: Question, reached: Floats) -> int:

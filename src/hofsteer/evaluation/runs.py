@@ -109,6 +109,7 @@ class RunsEvaluation:
                 },
                 "persona_loss": evidence.persona_loss,
                 "noise_floor": evidence.noise_floor,
+                "item_losses": {kind: losses.to_json() for kind, losses in evidence.item_losses.items()},
                 "skill": evidence.skill.tolist(),
                 "rank": evidence.rank,
                 "gains": {name: gain.tolist() for name, gain in evidence.gains.items()},
@@ -265,13 +266,14 @@ def _question(run: FinishedRun, plan: Plan) -> tuple[Question, tuple[str, ...]]:
     instrument = load_instrument(config.instrument)
     target = target_for(config.target, instrument)
     fitted = forms(instrument, config.wordings, config.orders, config.cue)
+    place = config.target if target.kind == "group" else target.code.partition("@")[0]  # a table is found by its path
     elsewhere, untested = {}, []
     for name in plan.instruments:
         other = load_instrument(name)
         if other.id == instrument.id:
             continue
         try:
-            elsewhere[name] = target_for(target.code.partition("@")[0], other)
+            elsewhere[name] = target_for(place, other)
         except TargetError:
             untested.append(name)
     own = Constants.from_json(run.provenance["constants"])

@@ -37,6 +37,11 @@ class Survey:
         }
 
     @property
+    def item_losses(self) -> dict[str, float]:
+        """The losses to the target's item distributions, which no constants enter; empty where it has none."""
+        return {kind: float(losses[0]) for kind, losses in self.evaluation.item_losses.items()}
+
+    @property
     def read_out_floor(self) -> float | None:
         """The loss that the target's own scores would have, read the same way; None where there is no loss."""
         objective = self.objective
@@ -55,7 +60,7 @@ class Survey:
 
     def to_json(self) -> dict[str, Any]:
         """Return the survey as `hofsteer survey --json` prints it."""
-        instrument, evaluation = self.objective.instrument, self.evaluation
+        instrument, evaluation, target = self.objective.instrument, self.evaluation, self.objective.target
         policies = self.policies or (self.objective.constants,)
         return {
             "schema": 1,
@@ -88,9 +93,12 @@ class Survey:
                 }
                 for i, item in enumerate(instrument.items)
             },
-            "target": self.objective.target.code if self.objective.target else None,
+            "target": target.code if target else None,
+            "n": target.n if target else None,
+            "standard_errors": {d: target.errors.get(d) for d in target.scores} if target else {},
             "loss": self.loss,
             "losses": self.losses,
+            "item_losses": self.item_losses,
             "read_out_floor": self.read_out_floor,
         }
 

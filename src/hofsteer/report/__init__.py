@@ -6,6 +6,8 @@ from hofsteer.report.html import adapter_card, run_report
 from hofsteer.report.statement import (
     MINI_STATEMENT,
     NOT_CONCLUDED,
+    item_losses_in_words,
+    item_losses_note,
     noise_floor_note,
     outcome,
     polish_note,
@@ -23,6 +25,8 @@ __all__ = [
     "adapter_card",
     "constants_note",
     "convergence_figure",
+    "item_losses_in_words",
+    "item_losses_note",
     "losses_note",
     "noise_floor_note",
     "outcome",

@@ -8,6 +8,7 @@ from hofsteer.report.constants import constants_note, policies_note, weak_consta
 from hofsteer.report.statement import (
     MINI_STATEMENT,
     NOT_CONCLUDED,
+    item_losses_note,
     noise_floor_note,
     read_out_floor_note,
     statement,
@@ -62,6 +63,7 @@ def _limits(evaluation: RunEvaluation, model: str, instrument: Instrument) -> li
         NOT_CONCLUDED,
         noise_floor_note(evaluation.noise_floor, evaluation.digits, evaluation.variation, evaluation.noise_floor_n),
         *target_notes(evaluation.target, evaluation.source_losses, evaluation.greedy_floor, evaluation.digits),
+        *([] if evaluation.item_goal is None else [item_losses_note(evaluation.item_goal)]),
         "Skill is 1 - loss / loss of the mean of the other countries.",
         *evaluation.notes,
     ]

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 from hofsteer.evaluation.base import RunEvaluation
 from hofsteer.instruments import Instrument
-from hofsteer.targets import ASSUMED_N, Target, source_spread, uncertainty_note
+from hofsteer.targets import ASSUMED_N, ItemGoal, Target, item_noise_floors, source_spread, uncertainty_note
 
 NOT_CONCLUDED = (
     "A low survey loss alone proves little: many answer patterns give the same scores, and the forms asked here are "
     "the ones that were fitted."
 )
+ITEM_HEADS = {"wasserstein": "W1", "jensen-shannon": "JS"}
 MINI_STATEMENT = (
     "`mini` is a simulated respondent trained on generated text: results on it say nothing about real models."
 )
@@ -33,6 +34,8 @@ def outcome(evaluation: RunEvaluation) -> str:
         f"(the model alone {loss['naive']}, under a persona {loss['persona']}, the mean of the other "
         f"countries {loss['mean_country']}{unpublished})."
     )
+    if evaluation.minimised != "index":
+        found += f" The search did not minimise this distance but the item loss {ITEM_HEADS[evaluation.minimised]}."
     if evaluation.not_beaten:
         return f"{found} It is no nearer to the target than: {', '.join(evaluation.not_beaten)}."
     return f"{found} It is nearer to the target than these three."
@@ -81,6 +84,27 @@ def target_notes(
     return notes
 
 
+def item_losses_note(goal: ItemGoal) -> str:
+    """Return what the item losses are, with their noise floors."""
+    known, items = int(goal.known.sum()), len(goal.known)
+    over = "the items" if known == items else f"{known} of {items} items, those with answers enough"
+    return (
+        f"Item losses, means over {over}: W1 is how far answers lie from the target's on the item's scale, in "
+        "hundredths of it (Wasserstein-1); JS is their Jensen-Shannon divergence, in hundredths of a bit. 0 is the "
+        "same answers, 100 as different as can be. Two samples like the target's own differ by "
+        f"{item_losses_in_words(item_noise_floors(goal))} on average."
+    )
+
+
+def item_losses_in_words(losses: Mapping[str, float]) -> str:
+    """Return item losses by their short names.
+
+    >>> item_losses_in_words({"wasserstein": 3.04, "jensen-shannon": 1.25})
+    'W1 3.0, JS 1.2'
+    """
+    return ", ".join(f"{ITEM_HEADS[kind]} {loss:.1f}" for kind, loss in losses.items())
+
+
 def read_out_floor_note(points: float, digits: int = 1) -> str | None:
     """Return what a read-out floor is; None where answers are read exactly and there is none to speak of."""
     if round(points, digits) == 0:
@@ -95,9 +119,10 @@ def statement(model: str, evaluation: RunEvaluation, instrument: str) -> str:
     estimated = ", ".join(d for d in target.scores if d in target.estimated)
     estimates = f", {estimated} estimated" if estimated else ""
     n = "not recorded" if target.n is None else f"{target.n}"
-    average = "average" if target.kind == "group" else "published average"
+    average = "the average" if target.kind == "group" else "the published average"
+    matched = ("scores", average) if evaluation.minimised == "index" else ("answers", "those")
     return (
-        f"This adapter was searched so that the scores of {model} on {instrument} items match the {average} of "
+        f"This adapter was searched so that the {matched[0]} of {model} on {instrument} items match {matched[1]} of "
         f"{target.in_sentence} [{sources}{estimates}; n {n}]. {outcome(evaluation)} It is not a person from "
         "there nor that country's culture; most variation in cultural values lies within countries. It is not for "
         "predicting, profiling or judging people, does not replace respondents and is nobody's voice. Tested: the "

@@ -7,13 +7,14 @@ from rich.table import Table
 
 from hofsteer.evaluation.base import RunEvaluation
 from hofsteer.instruments.base import Floats
+from hofsteer.report.statement import ITEM_HEADS
 
 ESTIMATE_NOTE = "* estimate of its source, not a survey result"
 
 
 def result_heads(evaluation: RunEvaluation) -> list[str]:
     """Return the headings of `result_rows`."""
-    return ["row", *evaluation.dimensions, "loss", "skill", "valid mass"]
+    return ["row", *evaluation.dimensions, "loss", *_item_heads(evaluation), "skill", "valid mass"]
 
 
 def result_rows(evaluation: RunEvaluation) -> list[tuple[str, list[str]]]:
@@ -23,12 +24,14 @@ def result_rows(evaluation: RunEvaluation) -> list[tuple[str, list[str]]]:
     """
     target = evaluation.target
     goal = _marked(evaluation, target.vector(evaluation.dimensions), target.estimated)
-    rows = [("target", ["target", *goal, "", "", ""])]
+    kinds = list(evaluation.item_noise_floors)
+    rows = [("target", ["target", *goal, "", *("" for _ in kinds), "", ""])]
     for key, row in evaluation.rows.items():
         mass = "" if row.valid_mass is None else f"{row.valid_mass:.3f}"
         scores = _marked(evaluation, row.scores, row.estimated)
         loss, skill = points(row.loss, evaluation.digits), f"{evaluation.skill_of(row):.2f}"
-        rows.append((key, [row.name, *scores, loss, skill, mass]))
+        items = (points(row.item_losses.get(kind)) for kind in kinds)
+        rows.append((key, [row.name, *scores, loss, *items, skill, mass]))
     return rows
 
 
@@ -50,6 +53,10 @@ def points(value: float | None, digits: int = 1) -> str:
     ('50.0', '-')
     """
     return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _item_heads(evaluation: RunEvaluation) -> list[str]:
+    return [ITEM_HEADS[kind] for kind in evaluation.item_noise_floors]
 
 
 def _marked(evaluation: RunEvaluation, scores: Floats, estimated: frozenset[str]) -> list[str]:

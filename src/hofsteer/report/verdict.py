@@ -9,7 +9,7 @@ from hofsteer.evaluation.claims import TITLES, Claim, Part
 from hofsteer.evaluation.runs import RunsEvaluation
 from hofsteer.report.html import STYLE
 from hofsteer.report.knowledge import steered_note
-from hofsteer.report.statement import MINI_STATEMENT
+from hofsteer.report.statement import ITEM_HEADS, MINI_STATEMENT
 
 GATE_HEADS = ("gate", "measured", "wanted", "")
 CLAIM_HEADS = ("claim and its parts", "measured", "95 % bounds", "wanted", "")
@@ -49,6 +49,12 @@ def sentences(evaluation: RunsEvaluation) -> list[str]:
         f"On {steered.shape[1]} held-out forms: steered {steered.mean():.1f} points from {evaluation.target.name}, the "
         f"model alone {naive:.1f}, under a persona {evidence.persona_loss:.1f}; noise floor {evidence.noise_floor:.1f}."
     )
+    for kind, losses in evidence.item_losses.items():
+        said.append(
+            f"Item loss {ITEM_HEADS[kind]} on these forms, 0 to 100: steered {losses.steered.mean():.1f}, the model "
+            f"alone {losses.naive.mean():.1f}, under a persona {losses.persona:.1f}; noise floor "
+            f"{losses.noise_floor:.1f}."
+        )
     gains = "; ".join(
         f"{name}: steered {gain.mean():.2f}, persona {evidence.persona_gains[name]:.2f}"
         for name, gain in evidence.gains.items()

@@ -28,6 +28,15 @@ from hofsteer.targets.coordinates import (
 )
 from hofsteer.targets.coverage import Coverage, coverage, human_dimensions, published_rows, target_for
 from hofsteer.targets.globe import all_societies, load_society
+from hofsteer.targets.item_loss import (
+    ITEM_LOSSES,
+    ItemLoss,
+    item_loss,
+    item_noise_floor,
+    item_noise_floors,
+    item_slopes,
+)
+from hofsteer.targets.items import ItemDistributions, ItemGoal
 from hofsteer.targets.reference import (
     countries_on,
     difference_loss,
@@ -35,6 +44,7 @@ from hofsteer.targets.reference import (
     mean_country,
     measured_countries,
     nearest,
+    others,
 )
 from hofsteer.targets.uncertainty import (
     ASSUMED_N,
@@ -49,9 +59,13 @@ __all__ = [
     "ASSUMED_N",
     "COORDINATES",
     "DIMENSIONS",
+    "ITEM_LOSSES",
     "PROJECTION",
     "Constants",
     "Coverage",
+    "ItemDistributions",
+    "ItemGoal",
+    "ItemLoss",
     "NoiseFloor",
     "Target",
     "Tie",
@@ -68,6 +82,10 @@ __all__ = [
     "difference_loss",
     "human_dimensions",
     "index_loss",
+    "item_loss",
+    "item_noise_floor",
+    "item_noise_floors",
+    "item_slopes",
     "load_constants",
     "load_coordinates",
     "load_society",
@@ -77,6 +95,7 @@ __all__ = [
     "measured_countries",
     "nearest",
     "noise_floor",
+    "others",
     "policy_for",
     "published_rows",
     "source_losses",

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hofsteer.errors import TargetError, did_you_mean
+from hofsteer.instruments import Instrument
+from hofsteer.targets.items import ItemDistributions, ItemGoal
 from hofsteer.targets.names import in_sentence, look_up_key, names_of, read_lines
 
 Floats = NDArray[np.float64]
@@ -43,6 +45,7 @@ class Target:
     errors: Mapping[str, float] = field(default_factory=dict)  # dimension -> standard error in points, where known
     constants: str | None = None  # policy that the scores were made under; None = unknown, or an own zero
     beside: tuple["Target", ...] = ()  # the other groups of a user's own table
+    items: ItemDistributions | None = None  # how it answered each item; None = unknown, as for all published rows
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -56,6 +59,13 @@ class Target:
         array([35., nan])
         """
         return np.array([self.scores.get(dimension, np.nan) for dimension in dimensions], dtype=np.float64)
+
+    def item_goal(self, instrument: Instrument) -> ItemGoal | None:
+        """Return its item distributions in an instrument's order; None where it has none of these items."""
+        try:
+            return None if self.items is None else self.items.on(instrument)
+        except TargetError:
+            return None
 
     def error_vector(self, dimensions: Sequence[str]) -> Floats:
         """Return the standard errors as (M,), in points, in the order of `dimensions`; NaN = unknown."""

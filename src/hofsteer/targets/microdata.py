@@ -20,12 +20,12 @@ from hofsteer.errors import TargetError
 from hofsteer.instruments import Instrument
 from hofsteer.instruments.base import Floats
 from hofsteer.targets.constants import Constants
+from hofsteer.targets.items import FEWEST_EFFECTIVE, ItemShares, item_shares, kish
 
 Codes = NDArray[np.intp]
 Estimator = Literal["linearised", "bootstrap"]
 Weighting = Literal["equal-groups", "population"]
 
-FEWEST_EFFECTIVE = 50  # respondents of a group that may be a target
 BOOTSTRAP = 6  # stream of random numbers
 
 
@@ -53,20 +53,12 @@ class GroupEstimate:
     scores: Floats  # (M,), points
     errors: Floats  # (M,), standard errors in points; NaN where one cluster is all there is
     lonely: int = 0  # strata with a single cluster, which counts about the group's mean
+    items: tuple[ItemShares, ...] = ()  # (I,), how the group answered each item
 
     @property
     def usable(self) -> bool:
         """Whether the group may be a target."""
         return self.n_effective >= FEWEST_EFFECTIVE and not np.isnan(self.scores).all()
-
-
-def kish(weights: Floats) -> float:
-    """Return the effective number of respondents, (sum w)^2 / sum w^2 (Kish 1965).
-
-    >>> kish(np.array([1.0, 1.0, 2.0])).__round__(3)
-    2.667
-    """
-    return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def estimate_groups(
@@ -100,9 +92,8 @@ def estimate_groups(
         scores = instrument.score_means(means) + constants.values
         errors = np.where(np.isnan(scores), np.nan, errors)
         lonely = int((np.bincount(of_cluster) == 1).sum())
-        found.append(
-            GroupEstimate(name, len(answers), kish(weights), float(weights.sum()), means, scores, errors, lonely)
-        )
+        total, items = float(weights.sum()), _items(answers, weights, instrument)
+        found.append(GroupEstimate(name, len(answers), kish(weights), total, means, scores, errors, lonely, items))
     return tuple(found)
 
 
@@ -127,18 +118,22 @@ def shrunken(groups: Sequence[GroupEstimate]) -> Floats:
     return np.asarray(scores.mean(axis=0) + keep * (scores - scores.mean(axis=0)))
 
 
-def table_text(groups: Sequence[GroupEstimate], dimensions: Sequence[str], source: str, constants: str) -> str:
-    """Return the table of targets (CSV) of the groups that may be one."""
+def table_text(
+    groups: Sequence[GroupEstimate], dimensions: Sequence[str], source: str, constants: str, items: tuple[str, str]
+) -> str:
+    """Return the table of targets (CSV) of the groups that may be one.
+
+    `items` are the name and the SHA-256 of the file of their item distributions.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["group", "n", "n_effective", "source", "constants", *(f"{d}{end}" for d in dimensions for end in ("", "_se"))]
-    )
+    about = ("group", "n", "n_effective", "source", "constants", "items", "items_sha256")
+    writer.writerow([*about, *(f"{d}{end}" for d in dimensions for end in ("", "_se"))])
     for group in groups:
         if group.usable:
             numbers = np.stack([group.scores, group.errors], axis=1).ravel()
             cells = ["" if np.isnan(number) else f"{number:.6f}" for number in numbers]
-            writer.writerow([group.name, group.n, f"{group.n_effective:.1f}", source, constants, *cells])
+            writer.writerow([group.name, group.n, f"{group.n_effective:.1f}", source, constants, *items, *cells])
     return text.getvalue()
 
 
@@ -148,6 +143,13 @@ def check_weights(weights: Floats, name: str) -> None:
         raise TargetError(f"want weights of at least 0 in column {name}, got {np.nanmin(weights):g}")
     if not (weights > 0).any():
         raise TargetError(f"want positive weights in column {name}, got none")
+
+
+def _items(answers: Floats, weights: Floats, instrument: Instrument) -> tuple[ItemShares, ...]:
+    return tuple(
+        item_shares(column, weights, [option.value for option in item.options])
+        for column, item in zip(answers.T, instrument.items, strict=True)
+    )
 
 
 def _sums(answers: Floats, weights: Floats) -> tuple[Floats, Floats]:

@@ -54,7 +54,7 @@ def mean_country(dimensions: Sequence[str], leaving_out: Target | None = None) -
 
     These are `complete_countries()`, or `all_coordinates()` for the dimensions of the map.
     """
-    countries = countries_on(dimensions) if leaving_out is None else _others(leaving_out, dimensions)
+    countries = countries_on(dimensions) if leaving_out is None else others(leaving_out, dimensions)
     return np.asarray(_table(countries, dimensions).mean(axis=0))
 
 
@@ -105,10 +105,10 @@ def nearest(target: Target, dimensions: Sequence[str]) -> tuple[Target, float]:
     Raises:
         TargetError: the target has no score on any of `dimensions`.
     """
-    others = _others(target, dimensions)
-    losses = index_loss(_table(others, dimensions), target.vector(dimensions))
+    rows = others(target, dimensions)
+    losses = index_loss(_table(rows, dimensions), target.vector(dimensions))
     best = int(losses.argmin())
-    return others[best], float(losses[best])
+    return rows[best], float(losses[best])
 
 
 def countries_on(dimensions: Sequence[str]) -> tuple[Target, ...]:
@@ -118,7 +118,8 @@ def countries_on(dimensions: Sequence[str]) -> tuple[Target, ...]:
     return all_coordinates() if set(dimensions) & set(COORDINATES) else complete_countries()
 
 
-def _others(target: Target, dimensions: Sequence[str]) -> tuple[Target, ...]:
+def others(target: Target, dimensions: Sequence[str]) -> tuple[Target, ...]:
+    """Return the rows beside which a target stands: other countries, or groups of its table with all that it has."""
     if target.kind == "group":
         full = tuple(row for row in target.beside if set(target.scores) <= set(row.scores))
         if not full:

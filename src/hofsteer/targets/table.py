@@ -1,24 +1,27 @@
 """A user's own targets: a CSV file with one row a group, its scores and what is known of their uncertainty.
 
 Columns: `group`; for each dimension its score and, if known, `DIMENSION_se`, the standard error in the same points;
-maybe `name`, `n`, `n_effective`, `source`, and `constants`, the policy under which the scores were made. `hofsteer
-targets fit` writes such a file.
+maybe `name`, `n`, `n_effective`, `source`, `constants`, the policy under which the scores were made, and `items` with
+`items_sha256`, the file of the groups' item distributions beside the table. `hofsteer targets fit` writes such a file.
 """
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from hofsteer.errors import TargetError, did_you_mean
 from hofsteer.instruments import Instrument
 from hofsteer.targets.base import Target, load_target
+from hofsteer.targets.items import ItemDistributions, read_items
 from hofsteer.targets.names import look_up_key
 
 SUFFIX = ".csv"
-ABOUT = ("group", "name", "n", "n_effective", "source", "constants")
 ERROR = "_se"  # ends the name of a column of standard errors
+
+Record = Mapping[str, str | None]
+Distributions = Mapping[tuple[str, str], Mapping[str, ItemDistributions]]
 
 
 def is_table(name: str) -> bool:
@@ -66,7 +69,9 @@ def read_table(path: Path, dimensions: Sequence[str]) -> tuple[Target, ...]:
             heads = [head.strip() for head in reader.fieldnames or ()]
             reader.fieldnames = heads
             _check_heads(path, heads, dimensions)
-            rows = tuple(_row(path, number, record, dimensions) for number, record in enumerate(reader, start=2))
+            records = list(enumerate(reader, start=2))
+        kept = _distributions(path, records)
+        rows = tuple(_row(path, number, record, dimensions, kept) for number, record in records)
     except OSError as error:
         raise TargetError(f"cannot read targets from {path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -92,7 +97,27 @@ def _check_heads(path: Path, heads: Sequence[str], dimensions: Sequence[str]) ->
         raise TargetError(f"{path.name}: want each column once, got one twice")
 
 
-def _row(path: Path, number: int, record: Mapping[str, str | None], dimensions: Sequence[str]) -> Target:
+def _distributions(path: Path, records: Iterable[tuple[int, Record]]) -> Distributions:
+    """Return the item distributions of all files that a table names: (file, SHA-256) -> group -> its distributions."""
+    found: dict[tuple[str, str], Mapping[str, ItemDistributions]] = {}
+    for number, record in records:
+        file, sha256 = named = _named(record)
+        if bool(file) != bool(sha256) or Path(file).name != file:
+            raise TargetError(
+                f"{path.name} row {number}: want items as the name of a file beside the table, with its items_sha256, "
+                f"got {file!r} and {sha256!r}"
+            )
+        if file and named not in found:
+            found[named] = read_items(path.parent / file, sha256)
+    return found
+
+
+def _named(record: Record) -> tuple[str, str]:
+    file, sha256 = ((record.get(column) or "").strip() for column in ("items", "items_sha256"))
+    return file, sha256
+
+
+def _row(path: Path, number: int, record: Record, dimensions: Sequence[str], kept: Distributions) -> Target:
     group = (record["group"] or "").strip()
     if not group:
         raise TargetError(f"{path.name} row {number}: want the name of a group, got a blank cell")
@@ -121,7 +146,9 @@ def _row(path: Path, number: int, record: Mapping[str, str | None], dimensions: 
         sentence = name
     else:
         sentence, name = known.in_sentence, (record.get("name") or "").strip() or known.name
-    n = cell("n", least=1.0)
+    n, file = cell("n", least=1.0), _named(record)
+    if file in kept and group not in kept[file]:
+        raise TargetError(f"{path.name} row {number}: want the group {group!r} in {file[0]}, which lacks it")
     return Target(
         code=f"{path.name}:{group}",
         name=name,
@@ -135,4 +162,5 @@ def _row(path: Path, number: int, record: Mapping[str, str | None], dimensions: 
         n_effective=cell("n_effective", least=0.0),
         errors=errors,
         constants=(record.get("constants") or "").strip() or None,
+        items=kept[file][group] if file in kept else None,
     )
