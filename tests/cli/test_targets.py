@@ -68,3 +68,13 @@ def test_show(hofsteer):
 )
 def test_unknown_target(name, hint, refused):
     assert hint in refused("targets", "show", name)
+
+
+def test_part_of_a_country_that_globe_sampled(hofsteer):
+    table = hofsteer("targets", "show", "deu-east", "--json").json()
+    assert (table["code"], table["kind"], table["scores"]["PDI"]) == ("DEU-EAST@globe-2004", "region", None)
+    assert table["globe"]["PD-should"] == pytest.approx(2.69)
+    assert (table["noise_floor"], table["nearest"], table["coordinates"]) == (None, None, {})
+    assert table["testable"] == {"globe": list(table["globe"]), "ivs10": [], "vsm13-cat": [], "vsm13-own": []}
+    said = hofsteer("targets", "show", "DEU-EAST").out
+    assert "GLOBE value scales, 1 to 7, sample Germany (EAST): UA-should 3.94" in said

@@ -65,6 +65,7 @@ def show(
     from hofsteer.report import noise_floor_note
     from hofsteer.targets import (
         DIMENSIONS,
+        Target,
         nearest,
         noise_floor,
         published_rows,
@@ -84,8 +85,15 @@ def show(
         return
     if instrument is not None:
         raise TargetError(f"--instrument is for a table FILE.csv:GROUP: published scores have their own, got {name!r}")
-    target, coordinates = published_rows(name)
-    row = target or coordinates[0]
+    target: Target | None = None
+    coordinates: tuple[Target, ...] = ()
+    try:
+        target, coordinates = published_rows(name)
+        row = target or coordinates[0]
+    except TargetError:
+        if (part := _society(name)) is None:
+            raise
+        row = part  # a society that is in no other table, such as a part of a country
     near = None if target is None else nearest(target, DIMENSIONS)
     floor = None if target is None else noise_floor(load_instrument("vsm13"), target)
     others = _others(name, target)
