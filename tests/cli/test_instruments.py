@@ -25,7 +25,7 @@ def test_show_as_json(hofsteer, vsm13):
     table = hofsteer("instruments", "show", "VSM13", "--json").json()
     assert list(table) == [
         *("schema", "instrument", "title", "source", "licence", "sha256", "constants", "validated"),
-        *("dimensions", "items", "optional_items", "leakage"),
+        *("person_centred", "dimensions", "items", "optional_items", "leakage"),
     ]
     assert (table["schema"], table["instrument"], table["sha256"]) == (1, "vsm13-own", vsm13.hash)
     assert table["dimensions"]["PDI"] == {
@@ -56,6 +56,16 @@ def test_texts_of_a_file_are_shown_as_they_are(hofsteer, tmp_path):
     assert result.code == 0
     assert "1 [/b] sure" in result.out
     assert "[i] :cat: VSM13-style" in result.out
+
+
+def test_person_centring_is_said(hofsteer, tmp_path):
+    text = (files("hofsteer.instruments") / "data" / "vsm13-own.toml").read_text(encoding="utf-8")
+    path = tmp_path / "mine.toml"
+    path.write_text(f"person_centred = true\n{text}", encoding="utf-8")
+    said = " ".join(hofsteer("instruments", "show", path).out.split())
+    assert "person-centred: answers count less a respondent's mean over all items" in said
+    assert hofsteer("instruments", "show", path, "--json").json()["person_centred"] is True
+    assert "person-centred" not in hofsteer("instruments", "show", "vsm13").out
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def show(
                 "sha256": instrument.hash,
                 "constants": instrument.constants,
                 "validated": instrument.validated,
+                "person_centred": instrument.person_centred,
                 "dimensions": {
                     d.id: {"name": d.name, "weights": dict(d.weights), "intercept": d.intercept}
                     for d in instrument.dimensions
@@ -88,6 +89,10 @@ def show(
     console.print(f"{instrument.source}\n{instrument.licence}\n")
     if not instrument.validated:
         console.print("unvalidated: nobody has shown on people that it measures what it names\n")
+    if instrument.person_centred:
+        console.print(
+            "person-centred: answers count less a respondent's mean over all items, as the weights below do\n"
+        )
     items = Table("item", "wordings", "options and what they count")
     for item in (*instrument.items, *instrument.optional_items):
         scale = ", ".join(f"{option.value:g} {option.text}" for option in item.options)
