@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 QUICK = ("--set", "search.budget=8", "--set", "search.population_size=4", "--set", "space.tokens=2")
@@ -101,6 +102,30 @@ def test_a_second_look_before_a_new_run_is_exploratory(hofsteer, copied):
     log.write_text('{"opened": "2001-01-01T00:00:00+00:00", "runs": []}\n', encoding="utf-8")
     table = hofsteer("evaluate", copied / "own", "--plan", copied / "plan.toml", "--no-texts", "--json").json()
     assert table["exploratory"] == ["held-out data were opened at 2001-01-01T00:00:00+00:00, before a run was started"]
+
+
+@pytest.mark.slow
+def test_in_one_conversation(hofsteer, copied, tiny_folder, folder, tmp_path):
+    evaluate = ("evaluate", copied / "own", "--no-texts", "--json")
+    assert "the conversation has" in hofsteer(*evaluate).json()["conversations"]  # 2,048 tokens are too few
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 4096}), encoding="utf-8")
+    for path in copied.glob("own/*/config.toml"):
+        path.write_text(path.read_text(encoding="utf-8").replace(str(tiny_folder), str(folder)), encoding="utf-8")
+    table = hofsteer(*evaluate, "--out", tmp_path / "v").json()
+    asked = table["conversations"]
+    assert np.shape(asked["steered"]) == (2, 2)  # seeds, orders
+    assert np.shape(asked["naive"]) == np.shape(asked["persona"]) == np.shape(asked["one_by_one"]) == (2,)
+    alone = hofsteer("survey", "--model", folder, "--target", "JPN", "--conversation", "--json").json()
+    assert asked["naive"][0] == pytest.approx(alone["loss"])
+    shuffled = ("--conversation", "--shuffle", "0", "--prompt", copied / "own" / "1")
+    steered = hofsteer("survey", "--model", folder, "--target", "JPN", *shuffled, "--json").json()
+    assert asked["steered"][1][1] == pytest.approx(steered["loss"])
+    page = (tmp_path / "v" / "verdict.html").read_text(encoding="utf-8")
+    assert "In one conversation, the likeliest answers left in the chat" in page
+    without = hofsteer(*evaluate, "--no-conversation").json()
+    assert without["conversations"] is None
+    assert without["claims"] == table["claims"]  # none rests on it
 
 
 def test_a_benchmark_is_part_of_the_damage_where_the_model_alone_knows_it(hofsteer, copied, tiny, tmp_path):

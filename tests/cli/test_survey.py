@@ -361,3 +361,22 @@ def test_tokenizer_without_a_chat_template_in_a_process_of_its_own(process, fold
     assert template.startswith("WARNING: ")
     assert "the tokenizer has no chat template" in template
     assert mass.startswith("warning: valid mass")
+
+
+def test_in_one_conversation(hofsteer, refused, tiny_folder):
+    short = ("survey", "--model", tiny_folder, "--instrument", "ivs10", "--json")
+    alone, chat, shuffled = (
+        hofsteer(*short, *more).json() for more in ((), ("--conversation",), ("--conversation", "--shuffle", "3"))
+    )
+    forms = [table["administrations"][0] for table in (alone, chat, shuffled)]
+    assert [(form["conversation"], form["shuffle"]) for form in forms] == [(False, None), (True, None), (True, 3)]
+    first, *others = alone["items"]
+    assert chat["items"][first]["mean"] == pytest.approx(alone["items"][first]["mean"], abs=1e-5)
+    assert all(chat["items"][name]["mean"] != pytest.approx(alone["items"][name]["mean"], abs=1e-5) for name in others)
+    assert shuffled["items"] != chat["items"]
+    assert list(shuffled["items"]) == list(chat["items"])
+    assert (
+        "in one conversation (items shuffled, seed 3)" in hofsteer(*short[:-1], "--conversation", "--shuffle", "3").out
+    )
+    assert "want another --read-out than generated" in refused(*short, "--conversation", "--read-out", "generated")
+    assert "by a seed of 0 or more; got 3 without one" in refused(*short, "--shuffle", "3")

@@ -19,6 +19,7 @@ def evaluate(
     ] = None,
     plan: Annotated[Path | None, typer.Option(help="The plan that the runs were started under.")] = None,
     texts: Annotated[bool, typer.Option(help="Let the model write answers as well.")] = True,
+    conversation: Annotated[bool, typer.Option(help="Ask the survey in one conversation too.")] = True,
     benchmark: Annotated[list[str] | None, typer.Option(help=BENCHMARK)] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for verdict.json and verdict.html.")] = None,
     as_json: AsJson = False,
@@ -32,7 +33,7 @@ def evaluate(
     from hofsteer.errors import RunError
     from hofsteer.evaluation.culturalbench import load_benchmarks
     from hofsteer.evaluation.plan import departures, first_opening, log_opening, read_plan
-    from hofsteer.evaluation.runs import evaluate_runs, open_runs
+    from hofsteer.evaluation.runs import Extras, evaluate_runs, open_runs
     from hofsteer.files import replace_json, replace_text
     from hofsteer.report.verdict import sentences, verdict_report, verdict_tables
 
@@ -60,15 +61,9 @@ def evaluate(
     with console.status("evaluating") as status:
         if plan is not None:
             log_opening(plan, [run.folder.name for run in opened])
+        extras = Extras(texts, conversation, benchmarks)
         found = evaluate_runs(
-            respondent,
-            opened,
-            others,
-            planned,
-            why,
-            texts,
-            lambda text: status.update(f"evaluating: {text}"),
-            benchmarks,
+            respondent, opened, others, planned, why, extras, lambda text: status.update(f"evaluating: {text}")
         )
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)

@@ -56,6 +56,17 @@ def survey(
     labels: Annotated[str, typer.Option(help="Options go by digits, letters, or their own words.")] = "digits",
     numbering: Annotated[str, typer.Option(help="Labels down the list: rising, or falling.")] = "rising",
     layout: Annotated[str, typer.Option(help="Per item stem-first, or scale-first.")] = "stem-first",
+    conversation: Annotated[
+        bool,
+        typer.Option(
+            "--conversation",
+            help="Ask all items in one chat, each after those before it and the model's likeliest answers.",
+        ),
+    ] = False,
+    shuffle: Annotated[
+        int | None,
+        typer.Option(help="Seed of the items' order in a conversation.", show_default="the instrument's order"),
+    ] = None,
     cue: Annotated[str, typer.Option(help="What the answer begins with, before the label, such as 'Answer: '.")] = "",
     template: Annotated[
         list[str] | None, typer.Option(help="An argument of the chat template, such as enable_thinking=false.")
@@ -113,7 +124,19 @@ def survey(
     if wanted is not None and policy != wanted:
         raise ConfigError(f"{target} was scored with constants {wanted}: want the same, got {policy}")
     reading = check_read_out(kind=read_out, temperature=temperature, top_p=top_p, draws=draws, seed=seed)
-    form = Administration(questions, wording, order, labels, numbering, layout, cue=cue)  # type: ignore[arg-type]  # it checks them
+    if conversation and reading.kind == "generated":
+        raise ConfigError("--conversation reads answers from probabilities: want another --read-out than generated")
+    form = Administration(
+        questions,
+        wording,
+        order,  # type: ignore[arg-type]  # it checks them
+        labels,  # type: ignore[arg-type]
+        numbering,  # type: ignore[arg-type]
+        layout,  # type: ignore[arg-type]
+        cue=cue,
+        conversation=conversation,
+        shuffle=shuffle,
+    )
     adapter = SoftPrompt.load(prompt) if prompt is not None else None
     recorded: tuple[Constants, ...] = ()
     if adapter is not None and prompt is not None:

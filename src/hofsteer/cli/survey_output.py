@@ -143,6 +143,8 @@ def _asked(result: "Survey", model: str, prompt: Path | None) -> str:
     system = "no system text" if form.system is None else f"system text {form.system!r}"
     before = "" if prompt is None else f", soft prompt {prompt}"
     shown = f"options {form.order}, {form.labels} {form.numbering}, {form.layout}"
+    if form.conversation:
+        shown += ", in one conversation" + ("" if form.shuffle is None else f" (items shuffled, seed {form.shuffle})")
     reading = result.objective.read_out
     read = "" if reading.kind == "expected" else f", {reading.in_words()}"
     return f"{model}, {system}, wording {form.wording}, {shown}{before}{read}"

@@ -136,9 +136,9 @@ def collect(
         ModelError: answers cannot be used, with the reason.
     """
     instrument = question.instrument
-    naive = _answers(respondent, question.held_out)
-    steered = _answers(respondent, question.held_out, soft_prompts)
-    persona = _answers(respondent, [replace(form, system=question.persona) for form in question.held_out])
+    naive = answers_to(respondent, question.held_out)
+    steered = answers_to(respondent, question.held_out, soft_prompts)
+    persona = answers_to(respondent, [replace(form, system=question.persona) for form in question.held_out])
     goal = question.target.vector(instrument.dimension_ids)
     losses = {}
     for policy, constants in question.constants.items():
@@ -192,15 +192,16 @@ def gain(
 
     def distance(prompts: SoftPrompts | None, said: str | None) -> Floats:
         forms = [Administration(instrument, order=order, system=said) for order in ("listed", "reversed")]
-        scores = instrument.score(_answers(respondent, forms, prompts).probabilities).mean(axis=1)
+        scores = instrument.score(answers_to(respondent, forms, prompts).probabilities).mean(axis=1)
         return map_distance(scores, goal)
 
     return np.asarray(1 - distance(soft_prompts, system) / distance(None, None)[0])
 
 
-def _answers(
+def answers_to(
     respondent: Respondent, forms: Sequence[Administration], soft_prompts: SoftPrompts | None = None
 ) -> Responses:
+    """Return the answers to forms behind soft prompts (P, L, W). Raises ModelError if they cannot be used."""
     responses = respondent.respond(forms, soft_prompts)
     if reasons := [reason for reason in responses.failures if reason is not None]:
         raise ModelError(f"no usable answers to {forms[0].instrument.id}: {reasons[0]}")
@@ -251,7 +252,7 @@ def _choice_share(respondent: Respondent, soft_prompts: SoftPrompts, question: Q
     forms = [Administration(instrument, order=order) for order in ("listed", "reversed")]
     named = [replace(form, system=question.persona) for form in forms]
     before, persona, after = (
-        instrument.score(_answers(respondent, asked, prompts).probabilities).mean(axis=1)
+        instrument.score(answers_to(respondent, asked, prompts).probabilities).mean(axis=1)
         for asked, prompts in ((forms, None), (named, None), (forms, soft_prompts))
     )
     way = persona[0] - before[0]
@@ -263,7 +264,7 @@ def _choice_share(respondent: Respondent, soft_prompts: SoftPrompts, question: Q
 def _order_agreement(respondent: Respondent, soft_prompts: SoftPrompts, fitted: Sequence[Administration]) -> Floats:
     """Return the correlation (S,) over items of the means, options straight and reversed, in the first fitted form."""
     straight, turned = (replace(fitted[0], order=order) for order in ("listed", "reversed"))
-    means = fitted[0].instrument.item_means(_answers(respondent, [straight, turned], soft_prompts).probabilities)
+    means = fitted[0].instrument.item_means(answers_to(respondent, [straight, turned], soft_prompts).probabilities)
     return np.array([np.corrcoef(one)[0, 1] for one in means])
 
 
@@ -273,7 +274,7 @@ def _style_drift(respondent: Respondent, soft_prompts: SoftPrompts) -> Floats:
     values = style.option_values
     step = (np.nanmax(values, axis=1) - np.nanmin(values, axis=1)) / 4  # (I,)
     forms = [Administration(style, order=order) for order in ("listed", "reversed")]
-    before, after = (style.item_means(_answers(respondent, forms, p).probabilities) for p in (None, soft_prompts))
+    before, after = (style.item_means(answers_to(respondent, forms, p).probabilities) for p in (None, soft_prompts))
     return np.asarray((np.abs(after - before) / step).mean(axis=(1, 2)))
 
 
@@ -283,7 +284,7 @@ def _variance_kept(respondent: Respondent, soft_prompts: SoftPrompts, fitted: Se
     values = np.nan_to_num(instrument.option_values)
 
     def variance(prompts: SoftPrompts | None) -> Floats:
-        probabilities = _answers(respondent, fitted, prompts).probabilities
+        probabilities = answers_to(respondent, fitted, prompts).probabilities
         means = instrument.item_means(probabilities)
         return np.asarray(((probabilities * values**2).sum(axis=-1) - means**2).mean(axis=(1, 2)))
 

@@ -14,6 +14,7 @@ from hofsteer.config import RunConfig
 from hofsteer.errors import RunError, TargetError
 from hofsteer.evaluation.abilities import measure_abilities
 from hofsteer.evaluation.claims import Verdict, judge
+from hofsteer.evaluation.conversation import Conversations, measure_conversations
 from hofsteer.evaluation.culturalbench import Benchmark
 from hofsteer.evaluation.evidence import Evidence, Question, collect
 from hofsteer.evaluation.knowledge import Knowledge, measure_knowledge
@@ -45,6 +46,15 @@ class FinishedRun:
         return str(self.provenance["target"]["code"])
 
 
+@dataclass(frozen=True)
+class Extras:
+    """What is asked beside the forms of a survey."""
+
+    texts: bool = True  # the model writes answers too
+    conversation: bool = True  # the survey is asked in one chat too
+    benchmarks: tuple[Benchmark, ...] = ()  # of knowledge; losing it is damage where the model alone knows any
+
+
 @dataclass(frozen=True, eq=False)
 class RunsEvaluation:
     """What S runs for one target show, and the verdict."""
@@ -59,6 +69,7 @@ class RunsEvaluation:
     exploratory: tuple[str, ...]  # why; nothing where all was done in the order of a plan
     untested: tuple[str, ...]  # instruments on which nothing is published of the target
     simulated: bool
+    conversations: Conversations | str | None = None  # or why there are none; None: not asked for
     knowledge: tuple[Knowledge, ...] = ()  # of each benchmark that was asked
     lost_margin: float = DEFAULTS.margins.lost  # of right answers, by the plan
 
@@ -126,6 +137,9 @@ class RunsEvaluation:
                 "unusable_texts": None if evidence.texts is None else evidence.texts.unusable.tolist(),
                 "text_gap": None if evidence.texts is None else list(map(_finite, evidence.texts.gap)),
             },
+            "conversations": self.conversations.to_json()
+            if isinstance(self.conversations, Conversations)
+            else self.conversations,
             "knowledge": [one.to_json(self.lost_margin) for one in self.knowledge],
         }
 
@@ -155,9 +169,8 @@ def evaluate_runs(
     controls: Sequence[FinishedRun] = (),
     plan: Plan | None = None,
     exploratory: Sequence[str] = (),
-    texts: bool = True,
+    extras: Extras = Extras(),
     watch: Watcher | None = None,
-    benchmarks: Sequence[Benchmark] = (),
 ) -> RunsEvaluation:
     """Return the evaluation of runs that differ in their seed alone.
 
@@ -167,9 +180,8 @@ def evaluate_runs(
         controls: runs for other targets, with the same budget.
         plan: held-out forms, other instruments and margins; the defaults without one.
         exploratory: why the evaluation is exploratory (`plan.departures`).
-        texts: whether to let the model write answers too.
+        extras: what is asked beside the forms.
         watch: called with what is asked, before it is.
-        benchmarks: of knowledge, asked too; what is lost of them counts as damage where the model alone knows any.
 
     Raises:
         RunError: the runs do not belong together, or not to this model.
@@ -187,11 +199,15 @@ def evaluate_runs(
         return measure_abilities(respondent, given)
 
     watch("written answers")
-    written = measure_texts(respondent, prompts, question) if texts else None
+    written = measure_texts(respondent, prompts, question) if extras.texts else None
     watch("held-out forms and other instruments")
     evidence = collect(respondent, prompts, question, led, abilities, written)
+    conversations = None
+    if extras.conversation:
+        watch("the survey in one conversation")
+        conversations = measure_conversations(respondent, prompts, question)
     knowledge = []
-    for benchmark in benchmarks:
+    for benchmark in extras.benchmarks:
         watch(benchmark.name)
         knowledge.append(measure_knowledge(respondent, benchmark, prompts))
     known = {one.benchmark.name: one.lost for one in knowledge if one.there}
@@ -207,6 +223,7 @@ def evaluate_runs(
         exploratory=tuple(exploratory),
         untested=untested,
         simulated=respondent.simulated,
+        conversations=conversations,
         knowledge=tuple(knowledge),
         lost_margin=decided.margins.lost,
     )

@@ -77,6 +77,8 @@ class Survey:
                     "layout": a.layout,
                     "system": a.system,
                     "cue": a.cue,
+                    "conversation": a.conversation,
+                    "shuffle": a.shuffle,
                 }
                 for a in self.objective.administrations
             ],

@@ -6,6 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from hofsteer.evaluation.claims import TITLES, Claim, Part
+from hofsteer.evaluation.conversation import Conversations
 from hofsteer.evaluation.runs import RunsEvaluation
 from hofsteer.report.html import STYLE
 from hofsteer.report.knowledge import steered_note
@@ -68,6 +69,8 @@ def sentences(evaluation: RunsEvaluation) -> list[str]:
             f"Item means differ by {evidence.item_spread:.2f} steps between seeds (deviation, mean over items): runs "
             "that reach one score need not have found the same answers."
         )
+    if (asked := evaluation.conversations) is not None:
+        said.append(_in_conversation(asked, evaluation.target.name))
     said += [steered_note(one, evaluation.target) for one in evaluation.knowledge]
     for claim in verdict.claims:
         if claim.alone == "undecided" and claim.seeds_needed is not None:
@@ -102,6 +105,18 @@ def verdict_report(evaluation: RunsEvaluation) -> str:
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
         f"</head><body><h1>{title}</h1>{paragraphs}<h2>Gates</h2>{gates}<h2>Claims</h2>{claims}</body></html>\n"
+    )
+
+
+def _in_conversation(asked: Conversations | str, target: str) -> str:
+    if isinstance(asked, str):
+        return f"In one conversation the survey was not answered: {asked}."
+    orders = ", ".join(f"{loss:.1f}" for loss in asked.steered.mean(axis=0))
+    return (
+        f"In one conversation, the likeliest answers left in the chat (first fitted form): steered "
+        f"{asked.steered.mean():.1f} points from {target} (items in order and shuffled: {orders}), one by one "
+        f"{asked.one_by_one.mean():.1f}; the model alone {asked.naive.mean():.1f}, under a persona "
+        f"{asked.persona.mean():.1f}. Another administration; no claim rests on it."
     )
 
 

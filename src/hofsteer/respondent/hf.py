@@ -8,7 +8,7 @@ import inspect
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -18,17 +18,18 @@ import torch
 from hofsteer.config import EXPECTED, ModelSettings, ReadOut
 from hofsteer.errors import ModelError, SoftPromptError
 from hofsteer.files import hash_bytes
-from hofsteer.instruments import Administration
+from hofsteer.instruments import Administration, Item
 from hofsteer.instruments.base import Floats
 from hofsteer.respondent import mini
 from hofsteer.respondent.backward import pull_back
 from hofsteer.respondent.base import Pull, Respondent, Responses, SoftPrompts, common_instrument, make_responses
 from hofsteer.respondent.choice import Question, preferences, render_questions
+from hofsteer.respondent.conversation import converse
 from hofsteer.respondent.drift import Neutral, drift_of, load_exchanges, render_neutral
 from hofsteer.respondent.generate import generated_responses
 from hofsteer.respondent.loading import load_model
 from hofsteer.respondent.passes import Passes
-from hofsteer.respondent.render import Read, Rendered, render
+from hofsteer.respondent.render import Read, Rendered, by_option, render
 from hofsteer.respondent.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -124,10 +125,20 @@ class HFRespondent(Respondent):
 
     def use_rendered(self, administration: Administration, rendered: Rendered) -> None:
         """Put an administration with these token ids from now on, for example those stored in a run."""
+        self._rendered[administration] = self._noted(rendered)
+
+    def rendered_in_conversation(
+        self, administration: Administration, item: Item, history: Sequence[tuple[str, int]]
+    ) -> Rendered:
+        """One item of an administration as token ids, behind what was asked before it and answered."""
+        return self._noted(render(administration, self.tokenizer, self.settings.template, [item], history))
+
+    def _noted(self, rendered: Rendered) -> Rendered:
+        """Warn of what had to be changed, once."""
         for note in sorted(set(rendered.notes) - self._said):
             self._said.add(note)
             log.warning("%s: %s", self.settings.id, note)
-        self._rendered[administration] = rendered
+        return rendered
 
     def respond(
         self,
@@ -139,18 +150,26 @@ class HFRespondent(Respondent):
 
         Raises:
             SoftPromptError: the soft prompts have another width than the model.
+            ModelError: a conversation is longer than what the model reads, or its answers would be generated.
         """
         option_mask = common_instrument(administrations).option_mask
         if soft_prompts is None:
             soft_prompts = np.zeros((1, 0, self.width), dtype=np.float32)
         prompts = self._to_device(soft_prompts)
         if read_out.kind == "generated":
+            if any(administration.conversation for administration in administrations):
+                raise ModelError(
+                    "answers in a conversation are read from probabilities; generated ones are not offered"
+                )
             return generated_responses(self, prompts, administrations, read_out)
         log_probabilities = np.empty((len(prompts), len(administrations), *option_mask.shape))
         for a, administration in enumerate(administrations):
+            if administration.conversation:
+                log_probabilities[:, a] = converse(self, prompts, administration, read_out)
+                continue
             rendered = self.rendered(administration)
             found = self.passes.log_probabilities(prompts, rendered, read_out)
-            log_probabilities[:, a] = _by_option(rendered, found, (len(prompts), *option_mask.shape))
+            log_probabilities[:, a] = by_option(rendered, found, (len(prompts), *option_mask.shape))
         return make_responses(log_probabilities, option_mask, administrations, read_out)
 
     def respond_with_gradient(
@@ -169,7 +188,7 @@ class HFRespondent(Respondent):
             rendered = self.rendered(administration)
 
             def weigh(found: dict[Read, Floats], a: int = a, rendered: Rendered = rendered) -> dict[Read, float]:
-                log_probabilities[:, a] = _by_option(rendered, found, (1, *option_mask.shape))
+                log_probabilities[:, a] = by_option(rendered, found, (1, *option_mask.shape))
                 slopes = pull(a, log_probabilities[0, a])
                 weights: dict[Read, float] = defaultdict(float)
                 for i, options in enumerate(rendered.reads):
@@ -267,12 +286,3 @@ class HFRespondent(Respondent):
         with torch.inference_mode():
             logits, places = self.passes.padded_logits(prompt[None], texts, reads)
             return logits[0, places].float()
-
-
-def _by_option(rendered: Rendered, found: Mapping[Read, Floats], shape: tuple[int, int, int]) -> Floats:
-    """Return the log-probability of each option (P, I, K), the sum over its reads (P,); -inf where there is none."""
-    log_probabilities = np.full(shape, -np.inf)
-    for i, options in enumerate(rendered.reads):
-        for k, reads in enumerate(options):
-            log_probabilities[:, i, k] = sum(found[read] for read in reads)
-    return log_probabilities

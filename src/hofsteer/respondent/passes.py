@@ -128,7 +128,8 @@ class Passes:
         self, prompts: torch.Tensor, rows: list[tuple[int, ...]], reads: list[Read], read_out: ReadOut
     ) -> torch.Tensor:
         """One forward pass over candidates x rows: log-probabilities (P, reads), with a graph if prompts need one."""
-        logits, places = (self._trie_logits if self.uses_trie else self.padded_logits)(prompts, rows, reads)
+        shares = self.uses_trie and len(rows) > 1  # one row alone has nothing to share
+        logits, places = (self._trie_logits if shares else self.padded_logits)(prompts, rows, reads)
         at = torch.tensor(places, device=self.device)
         tokens = torch.tensor([read.token for read in reads], device=self.device)
         with _graph_of(prompts):
@@ -171,7 +172,7 @@ class Passes:
         Compared whenever a row is longer, a pass larger, or rows late for the first time: what a mask gets wrong shows
         at the end of the longest row, what goes by the place in the pass at its last row.
         """
-        if not self.uses_trie:
+        if not self.uses_trie or len(rendered.rows) == 1:
             return
         soft, rows = prompts.shape[1], rendered.rows
         groups = [[rows[i] for i in group] for group in groups_of_neighbours(rows, self.positions_per_pass, soft)]

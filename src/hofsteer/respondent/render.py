@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from hofsteer.errors import ModelError
 from hofsteer.instruments import Administration, Item, Message
+from hofsteer.instruments.base import Floats
 
 
 class Read(NamedTuple):
@@ -62,7 +65,11 @@ class ChatTokenizer(Protocol):
 
 
 def render(
-    administration: Administration, tokenizer: ChatTokenizer, template: Mapping[str, Any] | None = None
+    administration: Administration,
+    tokenizer: ChatTokenizer,
+    template: Mapping[str, Any] | None = None,
+    items: Sequence[Item] | None = None,
+    history: Sequence[tuple[str, int]] = (),
 ) -> Rendered:
     """Return the token ids of every item of an administration, and where its options are read.
 
@@ -70,17 +77,28 @@ def render(
         administration: what is put.
         tokenizer: of the model.
         template: arguments of its chat template, such as `{"enable_thinking": False}`.
+        items: those that are put; by default all.
+        history: what was asked before each of them in a conversation, as `Administration.messages` takes it.
     """
     rows: list[tuple[int, ...]] = []
     reads = []
     notes: dict[str, None] = {}
-    for item in administration.instrument.items:
-        text, said = prompt_text(administration.messages(item), tokenizer, template)
+    for item in administration.instrument.items if items is None else items:
+        text, said = prompt_text(administration.messages(item, history), tokenizer, template)
         notes.update(dict.fromkeys(said))
         common, joint = _option_tokens(text + administration.cue, administration.option_labels(item), tokenizer)
         by_presented = _reads(rows, common, joint)
         reads.append(tuple(by_presented[k] for k in _places(administration, item)))
     return Rendered(tuple(rows), tuple(reads), tuple(notes))
+
+
+def by_option(rendered: Rendered, found: Mapping[Read, Floats], shape: tuple[int, int, int]) -> Floats:
+    """Return the log-probability of each option (P, I, K), the sum over its reads (P,); -inf where there is none."""
+    log_probabilities = np.full(shape, -np.inf)
+    for i, options in enumerate(rendered.reads):
+        for k, reads in enumerate(options):
+            log_probabilities[:, i, k] = sum(found[read] for read in reads)
+    return log_probabilities
 
 
 def prompt_text(
