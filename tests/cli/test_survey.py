@@ -8,7 +8,8 @@ from hofsteer.instruments import Administration
 
 KEYS = [
     *("schema", "model", "instrument", "constants", "policies", "administrations"),
-    *("read_out", "soft_prompt", "scores", "items", "target", "loss", "losses", "read_out_floor"),
+    *("read_out", "soft_prompt", "scores", "items", "target", "n", "standard_errors"),
+    *("loss", "losses", "item_losses", "read_out_floor"),
 ]
 
 
