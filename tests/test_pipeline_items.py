@@ -15,7 +15,7 @@ from hofsteer.config import resolve
 from hofsteer.errors import ConfigError, RunError, TargetError
 from hofsteer.evaluation import runs as evaluation_runs
 from hofsteer.evaluation.evidence import Abilities
-from hofsteer.evaluation.runs import evaluate_runs, open_runs
+from hofsteer.evaluation.runs import Extras, evaluate_runs, open_runs
 from hofsteer.files import hash_bytes, hash_file
 from hofsteer.instruments import Administration
 from hofsteer.parts import check_settings
@@ -179,7 +179,7 @@ def test_resume_refuses_a_changed_table_and_changed_distributions(table, respond
 def test_evaluation_of_runs_for_a_group(runs, respondent, monkeypatch):
     monkeypatch.setattr(evaluation_runs, "measure_abilities", lambda *_: Abilities())  # which want a language model
     (run,) = open_runs([runs["wasserstein"].path])
-    found = evaluate_runs(respondent, [run], texts=False)
+    found = evaluate_runs(respondent, [run], extras=Extras(texts=False, conversation=False))
     table = found.to_json()
     assert (table["target"], table["untested"]) == ("regions.csv:north", ["ivs10"])
     items = table["evidence"]["item_losses"]
@@ -203,6 +203,7 @@ def test_report_shows_both_losses(runs):
     assert "did not minimise" not in card
     assert "so that the scores of world on vsm13-own items match the average of north" in card
     assert "so that the answers of world on vsm13-own items match those of north" in page
+    assert "not a person of that group nor its culture" in " ".join(page.split())
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,8 @@ def test_a_group_without_distributions_is_shown(hofsteer, tmp_path):
     said = hofsteer("targets", "show", f"{path}:north").out
     assert "item distributions: none are kept of it" in said
     assert "constants: unknown" in said
+    assert "persona: You belong to the group north." in said
+    assert table["persona"] == "You belong to the group north."
 
 
 def test_show_refuses(refused, table):

@@ -15,6 +15,14 @@ PERSONAS = (
     "Answer every question from the point of view of a typical citizen of {}.",
 )
 
+# What may follow the persona of a group that is no place.
+GROUP_ENDINGS = (
+    "",
+    " Answer as people like you do.",
+    " Answer like an average person among them.",
+    " You take part in a survey. Answer as most of you do.",
+)
+
 # dimension -> what low and high scores mean, in a clause that follows "people"
 POLES = {
     "PDI": ("expect those above and below them to deal as equals", "accept that those above decide and are obeyed"),
@@ -37,11 +45,13 @@ def persona_text(target: Target) -> str:
     >>> persona_text(load_target("USA"))
     'You live in the United States.'
     """
-    return PERSONAS[0].format(target.in_sentence)
+    return PERSONAS[0].format(target.in_sentence) if target.persona is None else target.persona
 
 
 def persona_texts(target: Target) -> tuple[str, ...]:
     """Return the system texts that `persona-best` chooses from, the persona's own first."""
+    if target.persona is not None:
+        return tuple(f"{target.persona}{ending}" for ending in GROUP_ENDINGS)
     return tuple(text.format(target.in_sentence) for text in PERSONAS)
 
 

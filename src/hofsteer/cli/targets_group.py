@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def group_json(target: "Target", instrument: "Instrument") -> dict[str, Any]:
     """Return a group, the group nearest to it and how well it is known as JSON values."""
+    from hofsteer.baselines import persona_text
     from hofsteer.targets import item_noise_floors, nearest, noise_floor
 
     near, distance = nearest(target, instrument.dimension_ids)
@@ -22,6 +23,7 @@ def group_json(target: "Target", instrument: "Instrument") -> dict[str, Any]:
         "code": target.code,
         "name": target.name,
         "kind": target.kind,
+        "persona": persona_text(target),
         "instrument": instrument.id,
         "constants": target.constants,
         "scores": {
@@ -46,6 +48,7 @@ def group_json(target: "Target", instrument: "Instrument") -> dict[str, Any]:
 
 def show_group(target: "Target", instrument: "Instrument") -> None:
     """Print a group: scores, what is near, how well it is known, and its item distributions."""
+    from hofsteer.baselines import persona_text
     from hofsteer.report import item_losses_in_words, item_losses_note, noise_floor_note, points
     from hofsteer.targets import nearest, noise_floor, uncertainty_note
 
@@ -60,6 +63,7 @@ def show_group(target: "Target", instrument: "Instrument") -> None:
     console.print(f"nearest other group: {near.name}, {distance:.{digits}f} points{by_items}", highlight=False)
     console.print(uncertainty_note(target, digits), highlight=False)
     console.print(f"constants: {target.constants or 'unknown'}", highlight=False)
+    console.print(f"persona: {persona_text(target)}", highlight=False)
     floor = noise_floor(instrument, target)
     console.print(noise_floor_note(floor.points, digits, instrument.variation, floor.n), highlight=False)
     if goal is None or target.items is None:

@@ -120,12 +120,13 @@ def statement(model: str, evaluation: RunEvaluation, instrument: str) -> str:
     estimates = f", {estimated} estimated" if estimated else ""
     n = "not recorded" if target.n is None else f"{target.n}"
     average = "the average" if target.kind == "group" else "the published average"
+    whose = "from there nor that country's" if target.persona is None else "of that group nor its"
     matched = ("scores", average) if evaluation.minimised == "index" else ("answers", "those")
     return (
         f"This adapter was searched so that the {matched[0]} of {model} on {instrument} items match {matched[1]} of "
-        f"{target.in_sentence} [{sources}{estimates}; n {n}]. {outcome(evaluation)} It is not a person from "
-        "there nor that country's culture; most variation in cultural values lies within countries. It is not for "
+        f"{target.in_sentence} [{sources}{estimates}; n {n}]. {outcome(evaluation)} It is not a person "
+        f"{whose} culture; most variation in cultural values lies within countries. It is not for "
         "predicting, profiling or judging people, does not replace respondents and is nobody's voice. Tested: the "
         "fitted forms of one survey. Not shown: other wordings, other instruments, behaviour, that the effect is "
-        "specific to this country, and that no ability was damaged."
+        "specific to this target, and that no ability was damaged."
     )

@@ -44,6 +44,7 @@ class Target:
     n_effective: float | None = None  # Kish's effective number of them
     errors: Mapping[str, float] = field(default_factory=dict)  # dimension -> standard error in points, where known
     constants: str | None = None  # policy that the scores were made under; None = unknown, or an own zero
+    persona: str | None = None  # system text that makes a model one of them; None: they are who live in `in_sentence`
     beside: tuple["Target", ...] = ()  # the other groups of a user's own table
     items: ItemDistributions | None = None  # how it answered each item; None = unknown, as for all published rows
 

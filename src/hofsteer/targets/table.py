@@ -1,8 +1,9 @@
 """A user's own targets: a CSV file with one row a group, its scores and what is known of their uncertainty.
 
 Columns: `group`; for each dimension its score and, if known, `DIMENSION_se`, the standard error in the same points;
-maybe `name`, `n`, `n_effective`, `source`, `constants`, the policy under which the scores were made, and `items` with
-`items_sha256`, the file of the groups' item distributions beside the table. `hofsteer targets fit` writes such a file.
+maybe `name`, `persona` (a sentence that makes one of them, such as "You are a nurse."), `n`, `n_effective`, `source`,
+`constants`, the policy under which the scores were made, and `items` with `items_sha256`, the file of the groups' item
+distributions beside the table. `hofsteer targets fit` writes such a file.
 """
 
 import csv
@@ -139,11 +140,12 @@ def _row(path: Path, number: int, record: Record, dimensions: Sequence[str], kep
     errors = {d: error for d in scores if (error := cell(f"{d}{ERROR}", least=0.0)) is not None}
     if not scores:
         raise TargetError(f"{path.name} row {number}: want a score on one of {', '.join(dimensions)}, got none")
-    name, sentence = (record.get("name") or "").strip() or group, ""
+    persona: str | None = (record.get("persona") or "").strip() or None
     try:
         known = load_target(group)
     except TargetError:
-        sentence = name
+        sentence = name = (record.get("name") or "").strip() or group
+        persona = persona or f"You belong to the group {name}."
     else:
         sentence, name = known.in_sentence, (record.get("name") or "").strip() or known.name
     n, file = cell("n", least=1.0), _named(record)
@@ -161,6 +163,7 @@ def _row(path: Path, number: int, record: Record, dimensions: Sequence[str], kep
         n=None if n is None else round(n),
         n_effective=cell("n_effective", least=0.0),
         errors=errors,
+        persona=persona,
         constants=(record.get("constants") or "").strip() or None,
         items=kept[file][group] if file in kept else None,
     )
