@@ -12,6 +12,7 @@ import pytest
 
 from hofsteer import align, resume
 from hofsteer.config import resolve
+from hofsteer.control_runs import search_controls
 from hofsteer.errors import ConfigError, RunError, TargetError
 from hofsteer.evaluation import runs as evaluation_runs
 from hofsteer.evaluation.evidence import Abilities
@@ -191,6 +192,17 @@ def test_evaluation_of_runs_for_a_group(runs, respondent, monkeypatch):
     said = " ".join(sentences(found))
     assert f"Item loss W1 on these forms, 0 to 100: steered {np.mean(items['wasserstein']['steered']):.1f}" in said
     assert json.loads(json.dumps(table, allow_nan=False)) == table
+
+
+def test_controls_of_a_group_are_other_groups(runs, respondent, tmp_path):
+    # FILE.csv:GROUP as the name of a row in controls.csv was once read as another table
+    found = search_controls(open_runs([runs["index"].path])[0], respondent, tmp_path / "controls", 2)
+    assert len(found) == 2
+    assert {run.target for run in found} <= {f"controls.csv:regions.csv-{name}" for name in ("south", "east", "west")}
+    (own,) = open_runs([runs["wasserstein"].path])
+    with pytest.raises(RunError, match=r"wasserstein has objective.loss = 'wasserstein': give runs for other groups"):
+        search_controls(own, respondent, tmp_path / "none", 2)
+    assert not (tmp_path / "none").exists()
 
 
 def test_report_shows_both_losses(runs):

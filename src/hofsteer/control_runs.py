@@ -33,9 +33,14 @@ def search_controls(
     and mirrors and shuffles of it (`evaluation/controls.py`).
 
     Raises:
-        RunError: the folder holds a table of other controls.
+        RunError: the folder holds a table of other controls, or the run matched answers and controls have scores alone.
         TargetError: there are not so many controls.
     """
+    if (loss := own.config.objective.loss) != "index":
+        raise RunError(
+            f"controls are searched for scores, and {own.folder.name} has objective.loss = {loss!r}: give runs for "
+            "other groups of its table as --controls"
+        )
     table = folder / TABLE
     targets = _targets(own, respondent, count)
     text = _table(targets, str(own.provenance["constants"]["kind"]))
@@ -47,16 +52,21 @@ def search_controls(
     for number, target in enumerate(targets):
         if watch is not None:
             watch(number, count)
-        path = folder / target.code
+        path = folder / _name(target)
         if (path / "evaluation.json").is_file():
             continue
         if (path / "config.toml").is_file():
             resume(path, respondent)
             continue
         search = own.config.search.model_copy(update={"seed": FIRST_SEED + number})
-        aim = {"target": f"{table}:{target.code}", "plan": None, "search": search, "model": respondent.settings}
+        aim = {"target": f"{table}:{_name(target)}", "plan": None, "search": search, "model": respondent.settings}
         start(own.config.model_copy(update=aim), respondent, path)
-    return open_runs([folder / target.code for target in targets])
+    return open_runs([folder / _name(target) for target in targets])
+
+
+def _name(target: Target) -> str:
+    """Return the name of a control's folder and of its row in the table; FILE.csv:GROUP would name another table."""
+    return target.code.replace(":", "-")
 
 
 def _targets(own: FinishedRun, respondent: Respondent, count: int) -> tuple[Target, ...]:
@@ -81,5 +91,5 @@ def _table(targets: Sequence[Target], constants: str) -> str:
     writer.writerow(["group", "name", *dimensions, "source", "constants"])
     for target in targets:
         scores = [target.scores.get(dimension, "") for dimension in dimensions]
-        writer.writerow([target.code, target.name, *scores, "control", constants])
+        writer.writerow([_name(target), target.name, *scores, "control", constants])
     return text.getvalue()
