@@ -36,6 +36,7 @@ from hofsteer.targets import (
     anchors,
     load_target,
     target_for,
+    target_name,
     tie_constants,
 )
 from hofsteer.targets.constants import ANCHOR
@@ -135,8 +136,9 @@ def align(
     row = target_for(name, load_instrument(config.instrument))
     if isinstance(target, Target) and (target.scores, target.sources) != (row.scores, row.sources):
         raise TargetError(f"want the published row of {target.code}, got a target of that code with other scores")
-    wanted = name if row.kind == "group" else row.code  # a run finds the table again by its path
-    config = config.model_copy(update={"target": wanted, "model": respondent.settings})
+    config = config.model_copy(
+        update={"target": target_name(name, load_instrument(config.instrument)), "model": respondent.settings}
+    )
     return start(config, respondent, Path(out) if out is not None else None, watch)
 
 

@@ -67,6 +67,17 @@ def test_runs_take_everything_from_it(plan):
         plan.run_config("CHN", 7)
 
 
+def test_a_group_is_found_by_the_way_to_its_table(tmp_path):
+    # a plan once kept the name of the file alone, and found it in the current folder or not at all
+    table = tmp_path / "own.csv"
+    table.write_text("group,PDI,constants\nnorth,40,midpoint\nsouth,60,midpoint\n")
+    plan = make_plan(model="mini", targets=[f"{table}:north"])
+    assert plan.targets == (f"{table}:north",)
+    assert plan.run_config(f"{table}:north", 0).target == f"{table}:north"
+    with pytest.raises(ConfigError, match=r"the plan has the targets .*own.csv:north, got .*own.csv:south"):
+        plan.run_config(f"{table}:south", 0)
+
+
 def test_held_out_forms_are_none_of_those_fitted():
     fitted = forms(VSM13, [0, 1], ["listed", "reversed"])
     held_out = HeldOut().forms(VSM13, fitted)

@@ -21,7 +21,7 @@ from hofsteer.errors import ConfigError
 from hofsteer.files import append_line, hash_bytes, replace_text
 from hofsteer.instruments import Administration, load_instrument
 from hofsteer.instruments.base import Instrument
-from hofsteer.targets import target_for
+from hofsteer.targets import target_name
 
 FORMAT = 1
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -92,7 +92,7 @@ class Plan(_Table):
     format: int = FORMAT
     written: str  # UTC, ISO 8601
     model: str
-    targets: Annotated[tuple[str, ...], Field(min_length=1)]  # codes
+    targets: Annotated[tuple[str, ...], Field(min_length=1)]  # codes, or FILE.csv:GROUP as given
     instrument: str = "vsm13"
     constants: str | None = None  # the policy; None is the instrument's default
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = tuple(range(10))
@@ -110,7 +110,7 @@ class Plan(_Table):
 
     def run_config(self, target: str, seed: int) -> RunConfig:
         """Return the settings of one of its searches. Raises ConfigError for a target or seed that is not planned."""
-        code = target_for(target, load_instrument(self.instrument)).code
+        code = target_name(target, load_instrument(self.instrument))
         if code not in self.targets:
             raise ConfigError(f"the plan has the targets {', '.join(self.targets)}, got {code}")
         if seed not in self.seeds:
@@ -124,7 +124,7 @@ def make_plan(**fields: Any) -> Plan:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     plan = check_table(Plan, {"written": now, **{name: value for name, value in fields.items() if value is not None}})
     instrument = load_instrument(plan.instrument)
-    codes = tuple(dict.fromkeys(target_for(name, instrument).code for name in plan.targets))
+    codes = tuple(dict.fromkeys(target_name(name, instrument) for name in plan.targets))
     plan = plan.model_copy(update={"targets": codes})
     config = plan.run_config(codes[0], plan.seeds[0])
     plan.held_out.forms(instrument, forms(instrument, config.wordings, config.orders, config.cue))

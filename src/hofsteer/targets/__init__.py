@@ -26,7 +26,7 @@ from hofsteer.targets.coordinates import (
     load_coordinates,
     map_distance,
 )
-from hofsteer.targets.coverage import Coverage, coverage, human_dimensions, published_rows, target_for
+from hofsteer.targets.coverage import Coverage, coverage, human_dimensions, published_rows, target_for, target_name
 from hofsteer.targets.globe import all_societies, load_society
 from hofsteer.targets.item_loss import (
     ITEM_LOSSES,
@@ -101,6 +101,7 @@ __all__ = [
     "source_losses",
     "source_spread",
     "target_for",
+    "target_name",
     "tie_constants",
     "tied_countries",
     "uncertainty_note",

@@ -45,6 +45,16 @@ def target_for(name: str, instrument: Instrument) -> Target:
     return load_coordinates(name) if set(dimensions) & set(COORDINATES) else load_target(name)
 
 
+def target_name(name: str, instrument: Instrument) -> str:
+    """Return the name by which a target is found again: its code, or FILE.csv:GROUP as given, with the way to the file.
+
+    Raises:
+        TargetError: as `target_for`.
+    """
+    row = target_for(name, instrument)
+    return name if row.kind == "group" else row.code
+
+
 def coverage() -> tuple[Coverage, ...]:
     """Return what is published of every target, by code, for each bundled instrument with human country scores.
 
