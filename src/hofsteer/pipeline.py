@@ -14,7 +14,7 @@ from hofsteer.alignment.curve import Curve
 from hofsteer.alignment.gradient import Descent, check_gradient
 from hofsteer.alignment.loop import Watcher, search
 from hofsteer.alignment.objective import Objective
-from hofsteer.alignment.run import RunFolder, free_folder, named_write_errors, refuse_used
+from hofsteer.alignment.run import UNPOLISHED, RunFolder, free_folder, named_write_errors, refuse_used
 from hofsteer.alignment.space import Space, make_space
 from hofsteer.alignment.start import start_identity, start_note
 from hofsteer.alignment.stop import Rule
@@ -43,7 +43,7 @@ from hofsteer.targets.constants import ANCHOR
 
 DECIDING = ("model", "instrument", "rendered_sha256", "target", "constants")  # the same, or a run is not resumed
 LOSSES = ("naive", "persona", "flat", "mean_country", "aligned")  # printed of every run
-POLISH, UNPOLISHED = "polish", "soft_prompt_unpolished"  # in the run folder: the polish, and what the search found
+POLISH = "polish"  # in the run folder
 MOST_DEPARTURE = 0.5  # points by which scores under personas may differ from those that constants were fitted to
 
 log = logging.getLogger(__name__)

@@ -79,6 +79,18 @@ def test_budget_counts_evaluations_and_is_never_passed(budget, generations, begi
     assert state.generation == run.committed_generation() == generations
 
 
+def test_the_best_is_kept_at_powers_of_two_of_evaluations(begin, vsm13, neutral_answers):
+    respondent = ScriptedRespondent(neutral_answers)
+    run, _ = begin(respondent, 43)
+    points = run.points()
+    assert [record.evaluations for record, _ in points] == [4, 8, 16, 32]
+    constants = load_constants("midpoint", vsm13.dimension_ids)
+    objective = Objective(respondent, forms(vsm13, (0,), ("listed",)), constants, load_target("JPN"))
+    for record, best in points:
+        assert objective.evaluate(best[None]).losses[0] == pytest.approx(record.best)
+    assert len({record.best for record, _ in points}) > 1
+
+
 def test_a_budget_ends_a_search(begin, ended, neutral_answers):
     begin(ScriptedRespondent(neutral_answers), 20)
     assert ended == {"run": "evaluations"}
@@ -243,5 +255,7 @@ def test_stopping_anywhere_and_going_on_is_the_same_search(begin, neutral_answer
             begin(ScriptedRespondent(neutral_answers), 60, watch=watch)
         stop = next(stops, None)
     run, _ = begin(ScriptedRespondent(neutral_answers), 60)
-    for name in ("history.jsonl", "checkpoint-15.safetensors", "checkpoint-14.safetensors"):
+    kept = sorted(path.name for path in run.path.glob("best-*"))
+    assert kept == sorted(path.name for path in (tmp_path / "straight").glob("best-*"))
+    for name in ("history.jsonl", "checkpoint-15.safetensors", "checkpoint-14.safetensors", *kept):
         assert (run.path / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -255,6 +256,62 @@ def test_kill_between_any_two_steps_of_a_commit(step, generation, tmp_path, monk
     assert killed.committed_generation() == committed
     advance(RunFolder.open(killed.path), 6)
     assert contents(killed.path) == contents(straight.path)
+
+
+def commit_with_best(run, generation):
+    """Commit one more generation that keeps its best; return the soft prompt that is kept."""
+    state = DE.init(np.full((5, 4), float(generation)))
+    state = replace(state, generation=generation)
+    record = Record(generation, 5 * generation, 1.0, 2.0, None, None, 0, ())
+    best = np.full((2, 2), generation, dtype=np.float32)
+    run.commit(state, record, 0.25, ENVIRONMENT, best)
+    return best
+
+
+def test_the_best_of_a_generation_is_kept_for_good(run):
+    kept = [commit_with_best(run, generation) for generation in range(1, 12)]
+    points = RunFolder.open(run.path).points()
+    assert [record.generation for record, _ in points] == list(range(1, 12))  # in the order of numbers, not of names
+    assert all(np.array_equal(found, best) for (_, found), best in zip(points, kept, strict=True))
+    assert len(list(run.path.glob("checkpoint-*"))) == KEPT_CHECKPOINTS
+    (run.path / "best-3.safetensors").write_bytes(b"half")
+    assert f"{run.path / 'best-3.safetensors'} cannot be read" in message_of(run.points)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "count"),
+    [
+        (run_module, "replace_bytes", 1),  # before it
+        (os, "fsync", 3),  # on its way to disk
+        (Path, "replace", 1),  # not renamed
+        (run_module, "replace_bytes", 2),  # before the checkpoint
+        (run_module, "replace_json", 1),  # before the state
+        (Path, "replace", 3),  # state not renamed
+    ],
+)
+def test_a_kill_leaves_no_best_of_a_generation_that_did_not_happen(owner, name, count, tmp_path, monkeypatch):
+    straight, killed = create(tmp_path / "straight"), create(tmp_path / "killed")
+    for run in (straight, killed):
+        commit_with_best(run, 1)
+    commit_with_best(straight, 2)
+    real, calls = getattr(owner, name), []
+
+    def dies(*args, **kwargs):
+        calls.append(name)
+        if len(calls) == count:
+            raise Killed
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, dies)
+        with pytest.raises(Killed):
+            commit_with_best(killed, 2)
+    again = RunFolder.open(killed.path)
+    assert [record.generation for record, _ in again.points()] == [1]
+    again.restore(DE)
+    assert not (again.path / "best-2.safetensors").exists()
+    commit_with_best(again, 2)
+    assert contents(again.path) == contents(straight.path)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 17, -1])

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hofsteer import SoftPrompt
+
 QUICK = ("--set", "search.budget=8", "--set", "search.population_size=4", "--set", "space.tokens=2")
 ONE_FORM = ("--set", "wordings=[0]", "--set", 'orders=["listed"]')
 
@@ -102,6 +104,37 @@ def test_a_second_look_before_a_new_run_is_exploratory(hofsteer, copied):
     log.write_text('{"opened": "2001-01-01T00:00:00+00:00", "runs": []}\n', encoding="utf-8")
     table = hofsteer("evaluate", copied / "own", "--plan", copied / "plan.toml", "--no-texts", "--json").json()
     assert table["exploratory"] == ["held-out data were opened at 2001-01-01T00:00:00+00:00, before a run was started"]
+
+
+@pytest.mark.slow
+def test_along_the_search(hofsteer, refused, copied, tmp_path):
+    evaluate = ("evaluate", copied / "own", "--no-texts", "--no-conversation", "--json")
+    table = hofsteer(*evaluate, "--out", tmp_path / "v").json()
+    found, evidence = table["transfer"], table["evidence"]
+    assert found["evaluations"] == [4, 8]  # two generations of four; the second is the end
+    histories = [(copied / "own" / seed / "history.jsonl").read_text(encoding="utf-8").splitlines() for seed in "01"]
+    assert found["fitted"] == [[json.loads(line)["best"] for line in lines] for lines in histories]
+    assert [row[-1] for row in found["gains"]["ivs10"]] == pytest.approx(evidence["gains"]["ivs10"], abs=1e-5)
+    held_out = np.mean(next(iter(evidence["losses"].values()))["steered"], axis=1)
+    assert [row[-1] for row in found["held_out"]] == pytest.approx(held_out, abs=1e-3)
+    page = (tmp_path / "v" / "verdict.html").read_text(encoding="utf-8")
+    assert "Along the search: fit and carry-over" in page
+    assert (tmp_path / "v" / "transfer.svg").is_file()
+
+    other = SoftPrompt(np.random.default_rng([8, 1]).normal(0, 1, (2, 32)).astype(np.float32))
+    other.save(copied / "own" / "0" / "soft_prompt_unpolished")  # as if gradient steps had followed the search
+    polished = hofsteer(*evaluate).json()
+    ends = [row[-1] for row in polished["transfer"]["gains"]["ivs10"]]
+    assert ends[0] != pytest.approx(evidence["gains"]["ivs10"][0], abs=1e-5)
+    assert ends[1] == pytest.approx(evidence["gains"]["ivs10"][1], abs=1e-5)
+    assert polished["claims"] == table["claims"]
+
+    assert hofsteer(*evaluate, "--no-transfer").json()["transfer"] is None
+    kept = copied / "own" / "1" / "best-1.safetensors"
+    kept.write_bytes(b"half")
+    assert f"{kept.name} cannot be read" in refused(*evaluate)
+    kept.unlink()  # as of runs that kept none
+    assert hofsteer(*evaluate).json()["transfer"] is None
 
 
 @pytest.mark.slow

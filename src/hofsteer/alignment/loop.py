@@ -27,6 +27,10 @@ class Method(Protocol):
     def state_type(self) -> type[Any]:
         """The class whose `from_arrays` reads a saved state."""
 
+    @property
+    def space(self) -> Space:
+        """Where it searches."""
+
     def init(self) -> Any:
         """Return the state at generation 0."""
 
@@ -75,7 +79,8 @@ def search(
 ) -> tuple[State, Rule]:
     """Go on from the run's last committed generation until a rule ends the search; return the last state and the rule.
 
-    `watch` is called after every generation. The method keeps to its budget; the other rules are those of `stop.py`.
+    `watch` is called after every generation. The best soft prompt is kept whenever the evaluations reach another power
+    of two. The method keeps to its budget; the other rules are those of `stop.py`.
 
     Raises:
         RunError: every candidate of the first generation failed, so there is nothing to search from.
@@ -90,13 +95,15 @@ def search(
         advanced = method.advance(state)
         if advanced is None:
             return state, "evaluations"
-        best_before = state.best_loss
+        best_before, spent_before = state.best_loss, state.evaluations
         state, evaluation = advanced
         record = _record(state, evaluation, best_before, history[-1] if history else None, objective)
         if record.best is None and record.generation == 1:
             raise RunError(f"every candidate of the first generation failed; the first one: {evaluation.reasons[0]}")
         durations.append(round(time.monotonic() - began, 4))  # as committed: a resume adds up the same numbers
-        run.commit(state, record, durations[-1], environment)
+        passed = int(state.evaluations).bit_length() > int(spent_before).bit_length()  # a power of two
+        kept = method.space.decode(state.best[None])[0] if passed and record.best is not None else None
+        run.commit(state, record, durations[-1], environment, kept)
         history.append(record)
         if watch is not None:
             watch(record)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hofsteer.config import FORMAT, RunConfig, check, read_toml, to_toml
 from hofsteer.errors import ConfigError, RunError
@@ -23,6 +24,8 @@ from hofsteer.files import append_line, dump_json, hash_bytes, hash_file, replac
 from hofsteer.search import State
 
 KEPT_CHECKPOINTS = 2
+UNPOLISHED = "soft_prompt_unpolished"  # what the search found, where gradient steps followed
+BEST = "soft_prompt"  # the tensor of a file of the best so far
 
 
 @dataclass(frozen=True)
@@ -167,26 +170,71 @@ class RunFolder:
             for name in ("history.jsonl", "timing.jsonl"):
                 _keep_lines(self.path / name, committed)
             self._drop_checkpoints(committed)
+            for generation, path in self._numbered("best"):
+                if generation > committed:
+                    path.unlink()
         return restored
 
     def environment(self) -> dict[str, Any] | None:
         """Where the committed state was computed; None before the first commit."""
         return self.read_json("state.json")["environment"] if (self.path / "state.json").is_file() else None
 
-    def commit(self, state: State, record: Record, seconds: float, environment: dict[str, Any]) -> None:
+    def points(self) -> list[tuple[Record, NDArray[np.float32]]]:
+        """Return the committed generations whose best soft prompt (L, W) was kept, oldest first, each with it.
+
+        Raises:
+            RunError: one of them cannot be read.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        history, found = self.history(), []
+        for generation, path in sorted(self._numbered("best")):
+            if generation <= len(history):
+                try:
+                    found.append((history[generation - 1], load_file(path)[BEST]))
+                except (OSError, KeyError, SafetensorError) as error:
+                    raise RunError(f"{path} cannot be read: {error}") from None
+        return found
+
+    def commit(
+        self,
+        state: State,
+        record: Record,
+        seconds: float,
+        environment: dict[str, Any],
+        best: NDArray[np.float32] | None = None,
+    ) -> None:
         """Add a generation. After a kill anywhere in here the run is as before, or as after.
+
+        Args:
+            state: of the search.
+            record: of the generation.
+            seconds: that it took.
+            environment: where it was computed.
+            best: the best soft prompt so far (L, W), if it is to be kept beyond the last checkpoints.
 
         Raises:
             RunError: the disk is full, or cannot be written for another reason.
         """
         with named_write_errors(self.path, record.generation - 1):
-            self._commit(state, record, seconds, environment)
+            self._commit(state, record, seconds, environment, best)
 
-    def _commit(self, state: State, record: Record, seconds: float, environment: dict[str, Any]) -> None:
+    def _commit(
+        self,
+        state: State,
+        record: Record,
+        seconds: float,
+        environment: dict[str, Any],
+        best: NDArray[np.float32] | None,
+    ) -> None:
         from safetensors.numpy import save
 
         append_line(self.path / "history.jsonl", record.__dict__)
         append_line(self.path / "timing.jsonl", {"generation": record.generation, "seconds": round(seconds, 4)})
+        if best is not None:
+            kept = save({BEST: np.asarray(best, dtype=np.float32, order="C")})
+            replace_bytes(self.path / f"best-{record.generation}.safetensors", kept)
         checkpoint = self.path / f"checkpoint-{record.generation}.safetensors"
         replace_bytes(checkpoint, save({name: np.asarray(array, order="C") for name, array in state.arrays().items()}))
         replace_json(
@@ -203,10 +251,14 @@ class RunFolder:
 
     def _drop_checkpoints(self, committed: int) -> None:
         """Delete all checkpoints but the last ones up to the committed generation."""
-        for old in self.path.glob("checkpoint-*.safetensors"):
-            number = old.stem.removeprefix("checkpoint-")
-            if number.isdigit() and not committed - KEPT_CHECKPOINTS < int(number) <= committed:
+        for generation, old in self._numbered("checkpoint"):
+            if not committed - KEPT_CHECKPOINTS < generation <= committed:
                 old.unlink()
+
+    def _numbered(self, name: str) -> list[tuple[int, Path]]:
+        """Return the files of a name that are of one generation each, with its number."""
+        paths = [(path.stem.removeprefix(f"{name}-"), path) for path in self.path.glob(f"{name}-*.safetensors")]
+        return [(int(number), path) for number, path in paths if number.isdigit()]
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -19,6 +19,7 @@ def evaluate(
     ] = None,
     plan: Annotated[Path | None, typer.Option(help="The plan that the runs were started under.")] = None,
     texts: Annotated[bool, typer.Option(help="Let the model write answers as well.")] = True,
+    transfer: Annotated[bool, typer.Option(help="Follow fit and carry-over along the search too.")] = True,
     conversation: Annotated[bool, typer.Option(help="Ask the survey in one conversation too.")] = True,
     benchmark: Annotated[list[str] | None, typer.Option(help=BENCHMARK)] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for verdict.json and verdict.html.")] = None,
@@ -35,6 +36,7 @@ def evaluate(
     from hofsteer.evaluation.plan import departures, first_opening, log_opening, read_plan
     from hofsteer.evaluation.runs import Extras, evaluate_runs, open_runs
     from hofsteer.files import replace_json, replace_text
+    from hofsteer.report.transfer import transfer_figure
     from hofsteer.report.verdict import sentences, verdict_report, verdict_tables
 
     planned = read_plan(plan) if plan else None
@@ -61,7 +63,7 @@ def evaluate(
     with console.status("evaluating") as status:
         if plan is not None:
             log_opening(plan, [run.folder.name for run in opened])
-        extras = Extras(texts, conversation, benchmarks)
+        extras = Extras(texts, transfer, conversation, benchmarks)
         found = evaluate_runs(
             respondent, opened, others, planned, why, extras, lambda text: status.update(f"evaluating: {text}")
         )
@@ -69,6 +71,8 @@ def evaluate(
         out.mkdir(parents=True, exist_ok=True)
         replace_json(out / "verdict.json", found.to_json())
         replace_text(out / "verdict.html", verdict_report(found))
+        if found.transfer is not None:
+            replace_text(out / "transfer.svg", transfer_figure(found.transfer))
     if as_json:
         print_json(found.to_json())
         return

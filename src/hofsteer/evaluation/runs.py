@@ -20,6 +20,7 @@ from hofsteer.evaluation.evidence import Evidence, Question, collect
 from hofsteer.evaluation.knowledge import Knowledge, measure_knowledge
 from hofsteer.evaluation.plan import HeldOut, Plan
 from hofsteer.evaluation.texts import measure_texts
+from hofsteer.evaluation.transfer import Transfer, measure_transfer
 from hofsteer.instruments import Administration, load_instrument
 from hofsteer.respondent.base import Respondent, SoftPrompts
 from hofsteer.respondent.soft_prompt import SoftPrompt
@@ -51,6 +52,7 @@ class Extras:
     """What is asked beside the forms of a survey."""
 
     texts: bool = True  # the model writes answers too
+    transfer: bool = True  # what the runs kept along their search is asked too
     conversation: bool = True  # the survey is asked in one chat too
     benchmarks: tuple[Benchmark, ...] = ()  # of knowledge; losing it is damage where the model alone knows any
 
@@ -69,6 +71,7 @@ class RunsEvaluation:
     exploratory: tuple[str, ...]  # why; nothing where all was done in the order of a plan
     untested: tuple[str, ...]  # instruments on which nothing is published of the target
     simulated: bool
+    transfer: Transfer | None = None  # None: not asked for, or the runs kept nothing along their search
     conversations: Conversations | str | None = None  # or why there are none; None: not asked for
     knowledge: tuple[Knowledge, ...] = ()  # of each benchmark that was asked
     lost_margin: float = DEFAULTS.margins.lost  # of right answers, by the plan
@@ -137,6 +140,7 @@ class RunsEvaluation:
                 "unusable_texts": None if evidence.texts is None else evidence.texts.unusable.tolist(),
                 "text_gap": None if evidence.texts is None else list(map(_finite, evidence.texts.gap)),
             },
+            "transfer": None if self.transfer is None else self.transfer.to_json(),
             "conversations": self.conversations.to_json()
             if isinstance(self.conversations, Conversations)
             else self.conversations,
@@ -202,6 +206,10 @@ def evaluate_runs(
     written = measure_texts(respondent, prompts, question) if extras.texts else None
     watch("held-out forms and other instruments")
     evidence = collect(respondent, prompts, question, led, abilities, written)
+    transfer = None
+    if extras.transfer:
+        watch("points along the search")
+        transfer = measure_transfer(respondent, [run.folder for run in runs], question)
     conversations = None
     if extras.conversation:
         watch("the survey in one conversation")
@@ -223,6 +231,7 @@ def evaluate_runs(
         exploratory=tuple(exploratory),
         untested=untested,
         simulated=respondent.simulated,
+        transfer=transfer,
         conversations=conversations,
         knowledge=tuple(knowledge),
         lost_margin=decided.margins.lost,

@@ -8,9 +8,18 @@ from rich.table import Table
 from hofsteer.evaluation.claims import TITLES, Claim, Part
 from hofsteer.evaluation.conversation import Conversations
 from hofsteer.evaluation.runs import RunsEvaluation
+from hofsteer.evaluation.transfer import Transfer
 from hofsteer.report.html import STYLE
 from hofsteer.report.knowledge import steered_note
 from hofsteer.report.statement import ITEM_HEADS, MINI_STATEMENT
+from hofsteer.report.transfer import (
+    TITLE,
+    transfer_figure,
+    transfer_heads,
+    transfer_notes,
+    transfer_rows,
+    transfer_table,
+)
 
 GATE_HEADS = ("gate", "measured", "wanted", "")
 CLAIM_HEADS = ("claim and its parts", "measured", "95 % bounds", "wanted", "")
@@ -69,6 +78,8 @@ def sentences(evaluation: RunsEvaluation) -> list[str]:
             f"Item means differ by {evidence.item_spread:.2f} steps between seeds (deviation, mean over items): runs "
             "that reach one score need not have found the same answers."
         )
+    if evaluation.transfer is not None:
+        said += transfer_notes(evaluation.transfer)
     if (asked := evaluation.conversations) is not None:
         said.append(_in_conversation(asked, evaluation.target.name))
     said += [steered_note(one, evaluation.target) for one in evaluation.knowledge]
@@ -82,8 +93,8 @@ def sentences(evaluation: RunsEvaluation) -> list[str]:
     return said
 
 
-def verdict_tables(evaluation: RunsEvaluation) -> tuple[Table, Table]:
-    """Return the gates and the claims for a terminal."""
+def verdict_tables(evaluation: RunsEvaluation) -> tuple[Table, ...]:
+    """Return the gates, the claims and, if it was asked, what is along the search, for a terminal."""
     gates = Table(title="Gates: what must be in order before anything is claimed", box=SIMPLE_HEAD, padding=0)
     claims = Table(title=f"Claims about {evaluation.target.name}", box=SIMPLE_HEAD, padding=0)
     for table, heads in ((gates, GATE_HEADS), (claims, CLAIM_HEADS)):
@@ -93,7 +104,8 @@ def verdict_tables(evaluation: RunsEvaluation) -> tuple[Table, Table]:
         gates.add_row(*row, style=None if row[-1] == "open" else "bold")
     for is_claim, row in claim_rows(evaluation):
         claims.add_row(*row, style="bold" if is_claim else None)
-    return gates, claims
+    along = () if evaluation.transfer is None else (transfer_table(evaluation.transfer),)
+    return gates, claims, *along
 
 
 def verdict_report(evaluation: RunsEvaluation) -> str:
@@ -101,11 +113,18 @@ def verdict_report(evaluation: RunsEvaluation) -> str:
     title = escape(f"{evaluation.model} steered towards {evaluation.target.name}: what was shown")
     gates = _html(GATE_HEADS, [(row[-1] != "open", row) for row in gate_rows(evaluation)])
     claims = _html(CLAIM_HEADS, claim_rows(evaluation))
+    along = "" if evaluation.transfer is None else _along(evaluation.transfer)
     paragraphs = "".join(f"<p>{escape(text)}</p>" for text in sentences(evaluation))
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
-        f"</head><body><h1>{title}</h1>{paragraphs}<h2>Gates</h2>{gates}<h2>Claims</h2>{claims}</body></html>\n"
+        f"</head><body><h1>{title}</h1>{paragraphs}<h2>Gates</h2>{gates}<h2>Claims</h2>{claims}{along}</body></html>\n"
     )
+
+
+def _along(transfer: Transfer) -> str:
+    table = _html(transfer_heads(transfer), [(False, row) for row in transfer_rows(transfer)])
+    figure = transfer_figure(transfer)
+    return f"<h2>{TITLE}</h2>{table}{figure[figure.index('<svg') :]}"
 
 
 def _in_conversation(asked: Conversations | str, target: str) -> str:
