@@ -34,6 +34,8 @@ def test_json(ask, vsm13):
             "layout": "stem-first",
             "system": None,
             "cue": "",
+            "conversation": False,
+            "shuffle": None,
         }
     ]
     assert table["soft_prompt"] is None
