@@ -122,6 +122,7 @@ def test_json_of_a_run(straight):
 
 def test_files_of_a_run(straight):
     assert sorted(contents(straight.path)) == [
+        *(f"best-{generation}.safetensors" for generation in (1, 2, 4, 8)),
         "checkpoint-14.safetensors",
         "checkpoint-15.safetensors",
         "config.toml",

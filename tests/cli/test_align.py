@@ -252,11 +252,14 @@ constants.measured_countries = lambda dimensions: measured_countries(dimensions)
 from hofsteer.cli.main import run
 run()
 """
-COMMIT = 4  # files that a commit brings to disk: history, timing, checkpoint, state
+# Files that each of the four commits brings to disk: history, timing, checkpoint, state, and before the checkpoint the
+# best so far where the evaluations (4, 8, 12, 16) reach a power of two.
+COMMITS = (5, 5, 4, 5)
 MOMENTS = {
     "before the first commit": (1 + 2, 0),  # provenance.json was the first of all
-    "before state.json has its name": (1 + 2 * COMMIT + 4, 2),
-    "while the adapter is written": (1 + 4 * COMMIT + 2, 4),
+    "before state.json has its name": (1 + sum(COMMITS[:2]) + 4, 2),
+    "while the best so far is written": (1 + sum(COMMITS[:3]) + 3, 3),
+    "while the adapter is written": (1 + sum(COMMITS) + 2, 4),
 }
 
 
@@ -273,7 +276,8 @@ def test_killed_run_resumes_to_the_same_bytes(moment, align, hofsteer, process, 
     resumed = hofsteer("resume", tmp_path / "killed", "--json").json()
     differ = {"run": None, "seconds": None, "curve": None}
     assert {**resumed, **differ} == {**straight, **differ}
-    for name in (*SAME_BYTES, "checkpoint-4.safetensors", "rendered.json", "provenance.json"):
+    best = [f"best-{generation}.safetensors" for generation in (1, 2, 4)]
+    for name in (*SAME_BYTES, *best, "checkpoint-4.safetensors", "rendered.json", "provenance.json"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
 
 
