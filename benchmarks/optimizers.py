@@ -250,7 +250,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Whether ours gets less low than the other."""
+        """What the corrected p says at level 0.01."""
         return "worse" if self.p_holm < LEVEL else "no deficit"
 
 
@@ -276,10 +276,10 @@ def corrected(rows: list[Row]) -> list[Row]:
     return [replace(row, p_holm=adjusted[str(i)]) for i, row in enumerate(rows)]
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that are at hand."""
+def versions(names: Sequence[str]) -> dict[str, str]:
+    """Return the versions of the packages of these pairs that are at hand."""
     found = {}
-    for package in sorted({pair.package for pair in PAIRS.values()}):
+    for package in sorted({PAIRS[name].package for name in names}):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -298,7 +298,7 @@ def main(given: list[str] | None = None) -> None:
     arguments = parser.parse_args(given)
     if arguments.seeds < 2:
         parser.error(f"--seeds wants at least 2, got {arguments.seeds}")
-    started, packages, rows = time.perf_counter(), versions(), []
+    started, packages, rows = time.perf_counter(), versions(arguments.pairs), []
     cases = [
         (name, Problem(function, dim, BUDGETS[dim]))
         for name in arguments.pairs

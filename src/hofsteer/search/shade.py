@@ -182,10 +182,12 @@ class SuccessHistory(ABC):
         return replace(told, weight_memory=weight_memory, rate_memory=rate_memory, cell=cell)
 
     def _archived(self, state: ShadeState, won: NDArray[np.bool_], capacity: int) -> Floats:
-        """Return the archive with the beaten parents, less a random choice of both if that is over `capacity`."""
+        """Return the archive with the beaten parents; over `capacity` a random choice of older rows makes room."""
         archive: Floats = np.concatenate([state.archive, state.population[won]])
-        stay = self._rng(state, ARCHIVE).permutation(len(archive))[:capacity]
-        return archive[np.sort(stay)]
+        rng, older = self._rng(state, ARCHIVE), len(state.archive)
+        stay = np.concatenate([older + rng.permutation(len(archive) - older), rng.permutation(older)])[:capacity]
+        kept: Floats = archive[np.sort(stay)]
+        return kept
 
     def _rng(self, state: ShadeState, stream: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, state.generation, stream])
