@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 
 from hofsteer.evaluation.claims import judge
-from hofsteer.evaluation.evidence import Evidence, Texts
+from hofsteer.evaluation.controls import control_targets
+from hofsteer.evaluation.evidence import Evidence, Texts, gain
 from hofsteer.evaluation.plan import Margins
+from hofsteer.instruments import Administration, load_instrument
+from hofsteer.targets import COORDINATES, complete_countries, load_coordinates, load_target, zone_of
+from hofsteer.world import WorldRespondent, load_census
+from hofsteer.world.base import make_world
 
 MARGINS = Margins()
+HOME, AWAY = "Confucian", "Catholic Europe"  # zones
 CLAIMS = ("matches", "carries-over", "specific", "choices", "no-damage")
 
 
@@ -135,3 +141,84 @@ def test_few_exceeding_controls_are_undecided_many_refute():
     assert words(evidence(control_gains=some))["specific"] == "undecided"
     assert words(evidence(control_gains=np.where(np.arange(39) < 1, 0.9, 0.0)))["specific"] == "supported"  # p = 2 / 40
     assert words(evidence(control_gains=np.where(np.arange(39) < 10, 0.9, 0.0)))["specific"] == "refuted"
+
+
+def with_controls(inside, outside, near_inside, near_outside, n=10, **changes):
+    """Evidence whose G is 0.6; controls inside and outside the zone, and how many of each come as near."""
+    gains = [0.9] * near_inside + [0.0] * (inside - near_inside) + [0.9] * near_outside
+    gains += [0.0] * (outside - near_outside)
+    zones = (HOME,) * inside + (AWAY,) * outside
+    return evidence(n, control_gains=np.array(gains), zone=HOME, control_zones=zones, **changes)
+
+
+@pytest.mark.parametrize(
+    ("controls", "said"),
+    [
+        ((9, 30, 0, 0), "country"),
+        ((9, 30, 1, 0), "country"),  # p = 2 / 40
+        ((9, 30, 6, 0), "zone"),
+        ((9, 30, 2, 0), "zone or country"),  # 2 of 39: undecided
+        ((9, 30, 6, 1), None),  # p outside = 2 / 31
+        ((9, 30, 0, 6), None),
+        ((3, 36, 0, 6), None),  # no control of the zone comes near
+    ],
+)
+def test_specific_to_the_zone_by_rule(controls, said):
+    assert judge(with_controls(*controls), MARGINS).specific_to == said
+
+
+def test_the_numbers_of_the_zone():
+    zone = judge(with_controls(9, 30, 6, 1), MARGINS).zone
+    assert (zone.zone, zone.inside, zone.inside_near, zone.outside, zone.outside_near) == (HOME, 9, 6, 30, 1)
+    assert zone.p == pytest.approx(2 / 31)
+    assert zone.passes is False
+
+
+def test_too_few_countries_of_other_zones_are_not_enough_however_many_controls():
+    found = with_controls(9, 30, 6, 0)
+    for known, said in ((19, "zone"), (18, None)):
+        zones = (HOME,) * 9 + (AWAY,) * known + (None,) * (30 - known)  # mirrors and shuffles lie in no zone
+        verdict = judge(replace(found, control_zones=zones), MARGINS)
+        assert (verdict.specific_to, verdict.zone.elsewhere, verdict.zone.wanted) == (said, known, 19)
+
+
+def test_a_control_of_no_known_zone_that_comes_near_counts_against_it():
+    found = with_controls(9, 30, 6, 2)
+    verdict = judge(replace(found, control_zones=(HOME,) * 9 + (None,) * 2 + (AWAY,) * 28), MARGINS)
+    assert verdict.specific_to is None
+
+
+def test_nothing_is_said_after_a_claim_that_fails_or_behind_a_gate_or_without_a_zone():
+    found = with_controls(9, 30, 6, 0)
+    assert judge(replace(found, rank=9), MARGINS).specific_to is None
+    assert judge(replace(found, style_drift=about(0.9)), MARGINS).specific_to is None
+    assert judge(replace(found, zone=None), MARGINS).zone is None
+    assert judge(with_controls(8, 30, 6, 0), MARGINS).zone is None  # 38 controls are too few for the claim
+
+
+@pytest.mark.parametrize("target", ["MEX", "NOR"])
+@pytest.mark.parametrize(("knows", "said"), [("zones", "zone"), ("countries", "country")])
+def test_a_respondent_who_knows_no_more_of_a_country_than_its_zone(knows, said, target):
+    """The same target, controls and searches; only what the respondent knows of the map differs."""
+    census, mapped = load_census(), [c for c in complete_countries() if zone_of(c.code) is not None]
+    if knows == "zones":
+        points = {c.code: load_coordinates(c.code).vector(COORDINATES) for c in mapped}
+        table = dict(zip(census.codes, census.worlds["ivs10"].profiles, strict=True))
+        table |= {one: np.mean([points[c] for c in points if zone_of(c) == zone_of(one)], axis=0) for one in points}
+        census = replace(census, worlds={**census.worlds, "ivs10": make_world(load_instrument("ivs10"), table, seed=2)})
+    respondent = WorldRespondent(census, seed=5)
+    survey, naive = census.survey.instrument, respondent.knowledge.naive.profile
+    forms = [Administration(survey, order=order) for order in ("listed", "reversed")]
+
+    def led(country, seeds):
+        prompts = respondent.soft_prompts_to(country.vector(survey.dimension_ids), forms, seeds)
+        return gain(respondent, prompts, load_coordinates(target), "ivs10")
+
+    controls = control_targets(load_target(target), naive, mapped, 39, 0)
+    found = evidence(
+        gains={"ivs10": led(load_target(target), range(10))},
+        control_gains=np.array([led(control, [100 + k])[0] for k, control in enumerate(controls)]),
+        zone=zone_of(target),
+        control_zones=tuple(zone_of(control.code) for control in controls),
+    )
+    assert judge(found, MARGINS).specific_to == said

@@ -21,9 +21,11 @@ from hofsteer.evaluation.statistics import (
     rank_p_value,
     seeds_needed,
 )
+from hofsteer.evaluation.zones import ZoneFinding, zone_finding
 
 Word = Literal["supported", "refuted", "undecided"]
 ClaimName = Literal["matches", "carries-over", "specific", "choices", "no-damage"]
+SpecificTo = Literal["country", "zone", "zone or country"]
 GateName = Literal["valid-mass", "refusals", "text", "order", "style-drift", "nothing-to-move"]
 
 TITLES: Mapping[ClaimName, str] = {
@@ -90,6 +92,23 @@ class Verdict:
     claims: tuple[Claim, ...]
     n_seeds: int
     least_seeds: int  # for a verdict
+    zone: ZoneFinding | None = None  # None: the target is in no zone, or too few controls
+
+    @property
+    def specific_to(self) -> SpecificTo | None:
+        """What the soft prompts are specific to, by the numbers; None: to nothing, not to say, or a claim before fails.
+
+        To the zone where the controls outside it pass the third claim's test and all together do not: "zone" where that
+        claim is refuted, "zone or country" where it is undecided.
+        """
+        carries, specific = (next(c for c in self.claims if c.name == name) for name in ("carries-over", "specific"))
+        if carries.word != "supported":
+            return None
+        if specific.alone == "supported":
+            return "country"
+        if self.zone is None or not self.zone.passes:
+            return None
+        return "zone" if specific.alone == "refuted" else "zone or country"
 
     @property
     def given(self) -> bool:
@@ -120,7 +139,8 @@ def judge(evidence: Evidence, margins: Margins) -> Verdict:
         if standing == "supported" and word != "supported":
             because = f"after {name}, which is {word}"
         standing = word
-    return Verdict(gates, tuple(claims), evidence.n_seeds, margins.seeds_for_a_verdict)
+    zone = zone_finding(evidence, margins)
+    return Verdict(gates, tuple(claims), evidence.n_seeds, margins.seeds_for_a_verdict, zone)
 
 
 def part_between(name: str, value: float, bounds: tuple[float, float], margin: float, at_most: bool) -> Part:

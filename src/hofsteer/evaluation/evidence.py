@@ -102,6 +102,8 @@ class Evidence:
     persona_gains: Mapping[str, float]  # other instrument -> G of the persona
     texts: Texts | None = None  # None: not asked for
     item_losses: Mapping[str, ItemLosses] = field(default_factory=dict)  # kind -> on the held-out forms
+    zone: str | None = None  # the target's cultural zone
+    control_zones: tuple[str | None, ...] = ()  # (K,), those of the controls; None: no country, or of no known zone
 
     @property
     def n_seeds(self) -> int:

@@ -22,8 +22,7 @@ from hofsteer.targets import (
     tie_constants,
 )
 from hofsteer.targets.constants import ANCHOR
-
-SHORTEST_NAME = 3  # of a group that is taken for a country: `me` need not be Montenegro
+from hofsteer.targets.zones import SHORTEST_NAME
 
 
 @dataclass(frozen=True, eq=False)

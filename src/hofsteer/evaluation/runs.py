@@ -1,7 +1,7 @@
 """The evaluation of finished runs: what their soft prompts do where no search looked, and the verdict by rule."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from hofsteer.evaluation.transfer import Transfer, measure_transfer
 from hofsteer.instruments import Administration, load_instrument
 from hofsteer.respondent.base import Respondent, SoftPrompts
 from hofsteer.respondent.soft_prompt import SoftPrompt
-from hofsteer.targets import Constants, Target, countries_on, noise_floor, target_for
+from hofsteer.targets import Constants, Target, countries_on, noise_floor, target_for, zone_of
 
 SAME = ("model", "instrument", "constants")  # of the provenance: runs that are judged together agree in these
 DEFAULTS = Plan(written="", model="", targets=("",))
@@ -116,6 +116,8 @@ class RunsEvaluation:
                 }
                 for claim in verdict.claims
             ],
+            "specific_to": verdict.specific_to if verdict.given else None,
+            "zone": None if (zone := verdict.zone) is None else {**asdict(zone), "passes": zone.passes},
             "evidence": {
                 "losses": {
                     policy: {"steered": losses.tolist(), "naive": naive.tolist()}
@@ -129,6 +131,7 @@ class RunsEvaluation:
                 "gains": {name: gain.tolist() for name, gain in evidence.gains.items()},
                 "persona_gains": dict(evidence.persona_gains),
                 "control_gains": evidence.control_gains.tolist(),
+                "control_zones": list(evidence.control_zones),
                 "choice_share": None if evidence.choice_share is None else evidence.choice_share.tolist(),
                 "item_spread": evidence.item_spread,
                 "valid_mass": evidence.valid_mass.mean(axis=1).tolist(),
@@ -219,7 +222,12 @@ def evaluate_runs(
         watch(benchmark.name)
         knowledge.append(measure_knowledge(respondent, benchmark, prompts))
     known = {one.benchmark.name: one.lost for one in knowledge if one.there}
-    evidence = replace(evidence, lost={**evidence.lost, **known})
+    evidence = replace(
+        evidence,
+        lost={**evidence.lost, **known},
+        zone=zone_of(question.target.code),
+        control_zones=tuple(zone_of(run.target) for run in controls),
+    )
     return RunsEvaluation(
         target=question.target,
         model=str(first.provenance["model"]["id"]),

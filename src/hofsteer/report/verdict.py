@@ -5,10 +5,11 @@ from html import escape
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from hofsteer.evaluation.claims import TITLES, Claim, Part
+from hofsteer.evaluation.claims import TITLES, Claim, Part, Verdict
 from hofsteer.evaluation.conversation import Conversations
 from hofsteer.evaluation.runs import RunsEvaluation
 from hofsteer.evaluation.transfer import Transfer
+from hofsteer.evaluation.zones import ZoneFinding
 from hofsteer.report.html import STYLE
 from hofsteer.report.knowledge import steered_note
 from hofsteer.report.statement import ITEM_HEADS, MINI_STATEMENT
@@ -73,6 +74,8 @@ def sentences(evaluation: RunsEvaluation) -> list[str]:
         said.append(f"G, the share of the way on other instruments (1 is there, 0 has not moved): {gains}.")
     if evaluation.untested:
         said.append(f"Not testable: nothing is published of {code} on {', '.join(evaluation.untested)}.")
+    if verdict.zone is not None and (zone := zone_note(verdict, verdict.zone)):
+        said.append(zone if verdict.given else f"({zone})")
     if evidence.item_spread is not None:
         said.append(
             f"Item means differ by {evidence.item_spread:.2f} steps between seeds (deviation, mean over items): runs "
@@ -91,6 +94,26 @@ def sentences(evaluation: RunsEvaluation) -> list[str]:
     if evaluation.simulated:
         said.append(MINI_STATEMENT)
     return said
+
+
+def zone_note(verdict: Verdict, zone: ZoneFinding) -> str:
+    """Return what is said of the target's cultural zone; nothing where the claims do not ask for it."""
+    carries, specific = (next(c for c in verdict.claims if c.name == name) for name in ("carries-over", "specific"))
+    if carries.word != "supported" or specific.alone == "supported":
+        return ""
+    if zone.passes is None:
+        return (
+            f"Whether the soft prompts are specific to the zone ({zone.zone}) is not said: {zone.elsewhere} controls "
+            f"are countries of other zones, and {zone.wanted} are wanted."
+        )
+    word = {
+        "zone": f"Specific to the zone ({zone.zone}), not to the country",
+        "zone or country": f"Specific to the zone ({zone.zone}); whether to the country is undecided",
+    }.get(verdict.specific_to or "", f"Not shown to be specific to the zone ({zone.zone}) either")
+    return (
+        f"{word}: {zone.inside_near} of the {zone.inside} controls in it come as near as the target's own, and "
+        f"{zone.outside_near} of the {zone.outside} outside it (p = {zone.p:.3f}, at most {zone.level:g} wanted)."
+    )
 
 
 def verdict_tables(evaluation: RunsEvaluation) -> tuple[Table, ...]:

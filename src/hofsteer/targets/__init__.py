@@ -54,6 +54,7 @@ from hofsteer.targets.uncertainty import (
     source_spread,
     uncertainty_note,
 )
+from hofsteer.targets.zones import zone_of
 
 __all__ = [
     "ASSUMED_N",
@@ -105,4 +106,5 @@ __all__ = [
     "tie_constants",
     "tied_countries",
     "uncertainty_note",
+    "zone_of",
 ]
