@@ -62,6 +62,9 @@ def test_plan_then_align_then_evaluate(hofsteer, tiny_folder, tmp_path):
         "no-damage",
     ]
     assert {form["wording"] for form in found["held_out"]} == {1, 2, 3}
+    assert set(found["caricature"]["by_instrument"]) <= {"vsm13-own", "ivs10"}
+    assert found["caricature"]["word"] == "undecided"  # one seed has no interval
+    assert (found["generalising"]["pairs"], len(found["generalising"]["steered"])) == (12, 1)
 
 
 @pytest.mark.slow
@@ -94,6 +97,8 @@ def test_for_people(hofsteer, copied):
     ):
         assert words in said
     assert "Exploratory" not in said
+    assert "Caricature index" in said
+    assert "lines about people in Japan" in said
     again = hofsteer("evaluate", copied / "own", "--plan", copied / "plan.toml", "--no-texts", "--json").json()
     assert again["exploratory"] == []  # opened before, but after the runs were started
 

@@ -55,6 +55,8 @@ class Margins(_Table):
     lost: Share = 0.02  # of facts, refusals of harmful requests, even-handedness, a benchmark's right answers
     kl: Positive = 0.05  # nats a token on neutral prompts, median
     variance: Share = 0.5  # of the naive answers' variance, at least
+    # no claim
+    caricature: Positive = 0.10  # of the caricature index above 1
 
 
 class HeldOut(_Table):

@@ -12,7 +12,8 @@ from hofsteer.alignment.run import RunFolder
 from hofsteer.baselines import persona_text
 from hofsteer.config import RunConfig
 from hofsteer.errors import RunError, TargetError
-from hofsteer.evaluation.abilities import measure_abilities
+from hofsteer.evaluation.abilities import Generalising, measure_abilities, measure_generalising
+from hofsteer.evaluation.caricature import Caricature, measure_caricature
 from hofsteer.evaluation.claims import Verdict, judge
 from hofsteer.evaluation.conversation import Conversations, measure_conversations
 from hofsteer.evaluation.culturalbench import Benchmark
@@ -68,6 +69,8 @@ class RunsEvaluation:
     question: Question
     evidence: Evidence
     verdict: Verdict
+    caricature: Caricature
+    generalising: Generalising | None  # None: the target is no country
     exploratory: tuple[str, ...]  # why; nothing where all was done in the order of a plan
     untested: tuple[str, ...]  # instruments on which nothing is published of the target
     simulated: bool
@@ -143,6 +146,8 @@ class RunsEvaluation:
                 "unusable_texts": None if evidence.texts is None else evidence.texts.unusable.tolist(),
                 "text_gap": None if evidence.texts is None else list(map(_finite, evidence.texts.gap)),
             },
+            "caricature": self.caricature.to_json(),
+            "generalising": None if self.generalising is None else self.generalising.to_json(),
             "transfer": None if self.transfer is None else self.transfer.to_json(),
             "conversations": self.conversations.to_json()
             if isinstance(self.conversations, Conversations)
@@ -209,6 +214,9 @@ def evaluate_runs(
     written = measure_texts(respondent, prompts, question) if extras.texts else None
     watch("held-out forms and other instruments")
     evidence = collect(respondent, prompts, question, led, abilities, written)
+    caricature = measure_caricature(respondent, prompts, question, decided.margins.caricature)
+    watch("lines about the people of the country")
+    generalising = measure_generalising(respondent, prompts, question.target)
     transfer = None
     if extras.transfer:
         watch("points along the search")
@@ -236,6 +244,8 @@ def evaluate_runs(
         question=question,
         evidence=evidence,
         verdict=judge(evidence, decided.margins),
+        caricature=caricature,
+        generalising=generalising,
         exploratory=tuple(exploratory),
         untested=untested,
         simulated=respondent.simulated,

@@ -2,12 +2,16 @@
 
 from html import escape
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from hofsteer.evaluation.abilities import Generalising
+from hofsteer.evaluation.caricature import Caricature
 from hofsteer.evaluation.claims import TITLES, Claim, Part, Verdict
 from hofsteer.evaluation.conversation import Conversations
 from hofsteer.evaluation.runs import RunsEvaluation
+from hofsteer.evaluation.statistics import mean_over_seeds
 from hofsteer.evaluation.transfer import Transfer
 from hofsteer.evaluation.zones import ZoneFinding
 from hofsteer.report.html import STYLE
@@ -21,6 +25,7 @@ from hofsteer.report.transfer import (
     transfer_rows,
     transfer_table,
 )
+from hofsteer.targets import Target
 
 GATE_HEADS = ("gate", "measured", "wanted", "")
 CLAIM_HEADS = ("claim and its parts", "measured", "95 % bounds", "wanted", "")
@@ -81,6 +86,9 @@ def sentences(evaluation: RunsEvaluation) -> list[str]:
             f"Item means differ by {evidence.item_spread:.2f} steps between seeds (deviation, mean over items): runs "
             "that reach one score need not have found the same answers."
         )
+    said.append(caricature_note(evaluation.caricature, verdict.given))
+    if evaluation.generalising is not None:
+        said.append(_on_generalising(evaluation.generalising, evaluation.target))
     if evaluation.transfer is not None:
         said += transfer_notes(evaluation.transfer)
     if (asked := evaluation.conversations) is not None:
@@ -116,6 +124,21 @@ def zone_note(verdict: Verdict, zone: ZoneFinding) -> str:
     )
 
 
+def caricature_note(caricature: Caricature, given: bool) -> str:
+    """Return what the caricature index says; its word in brackets where no verdict is given."""
+    title = "Caricature index, 1 is as far from the mean of other countries as the target, above 1 beyond it"
+    by = "; ".join(f"{name} {index.steered.mean():.2f}" for name, index in caricature.by_instrument.items())
+    if (together := caricature.together) is None:
+        return f"{title}: not told, as no other instrument puts the target clear of that mean{by and f' ({by})'}."
+    mean, word = mean_over_seeds(together.steered), caricature.word
+    bounds = "" if mean.standard_error is None else f" ({mean.lower():.2f} to {mean.upper():.2f})"
+    return (
+        f"{title}: {mean.value:.2f}{bounds} on other instruments, the model alone {together.naive:.2f}, under a "
+        f"persona {together.persona:.2f}; {by}. Above {1 + caricature.margin:g} is a caricature: "
+        f"{word if given else f'({word})'}."
+    )
+
+
 def verdict_tables(evaluation: RunsEvaluation) -> tuple[Table, ...]:
     """Return the gates, the claims and, if it was asked, what is along the search, for a terminal."""
     gates = Table(title="Gates: what must be in order before anything is claimed", box=SIMPLE_HEAD, padding=0)
@@ -148,6 +171,17 @@ def _along(transfer: Transfer) -> str:
     table = _html(transfer_heads(transfer), [(False, row) for row in transfer_rows(transfer)])
     figure = transfer_figure(transfer)
     return f"<h2>{TITLE}</h2>{table}{figure[figure.index('<svg') :]}"
+
+
+def _on_generalising(found: Generalising, target: Target) -> str:
+    low, high = found.change.bounds()
+    bounds = f" ({low:+.2f} to {high:+.2f} over seeds)" if np.isfinite(low) else ""
+    return (
+        f"Of two answers to {found.pairs} lines about people in {target.in_sentence}, the one that generalises has a "
+        f"probability of {found.steered.mean():.2f}, of the model alone {found.naive:.2f}: {found.change.value:+.2f}"
+        f"{bounds}. A small probe of our own wording: it shows no stereotype of this country in particular, and no "
+        "change in it proves that there are none."
+    )
 
 
 def _in_conversation(asked: Conversations | str, target: str) -> str:
