@@ -155,7 +155,7 @@ def load(folder: Path, case: Case) -> Found | None:
         return None
     stored = json.loads(path.read_text(encoding="utf-8"))
     for key, now in _identity(case).items():
-        if stored[key] != now:
+        if stored.get(key) != now:
             raise RunError(f"{path} is a search with another {key}: want the same, or another folder for --out")
     best = [np.inf if loss is None else loss for loss in stored["best"]]
     return Found(case, stored["finished"], np.array(stored["evaluations"], dtype=np.float64), np.array(best))
@@ -241,7 +241,8 @@ def summary(results: Sequence[Found], budget: int) -> list[dict[str, Any]]:
                     "method": method,
                     "n": len(own),
                     "unfinished": sum(not one.finished for one in own),
-                    "evaluations": int(min(one.evaluations[-1] for one in own)),
+                    "evaluations": int(np.median([one.evaluations[-1] for one in own])),
+                    "last_loss": _quartiles(np.array([one.best[-1] for one in own])),
                     "loss_after": loss,
                     "evaluations_to": {
                         goal: {"n": int(np.isfinite(spent).sum()), "quartiles": _quartiles(spent)}
@@ -255,10 +256,11 @@ def summary(results: Sequence[Found], budget: int) -> list[dict[str, Any]]:
 def markdown(rows: Sequence[dict[str, Any]], budget: int) -> str:
     """Return the summary as a table: medians with quartiles, and how many searches they are of where not all."""
     heads = [f"{mark:,}" for mark in _marks(budget)] + [f"to {goal:g}" for goal in GOALS]
-    lines = ["| target | method | searches | " + " | ".join(heads) + " |", "|---" * (3 + len(heads)) + "|"]
+    lines = ["| target | method | searches | at the end | " + " | ".join(heads) + " |", "|---" * (4 + len(heads)) + "|"]
     for row in rows:
         count = f"{row['n']}" + (f", {row['unfinished']} unfinished" if row["unfinished"] else "")
-        cells = [row["target"], row["method"], count]
+        low, median, high = (_shown(number, "{:.2f}", "failed") for number in row["last_loss"])
+        cells = [row["target"], row["method"], count, f"{median} ({low} to {high}) after {row['evaluations']:,}"]
         for cell in row["loss_after"].values():
             part = f" of {cell['n']}" if cell["n"] < row["n"] else ""
             low, median, high = (_shown(number, "{:.2f}", "failed") for number in cell["quartiles"])
@@ -275,6 +277,7 @@ def figure(results: Sequence[Found]) -> str:
     """Return median curves with quartile bands, a panel a target, as SVG text."""
     from matplotlib import colormaps, rc_context
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     targets = list(dict.fromkeys(found.case.target for found in results))
     lines = {}  # a line of each method, for the legend
@@ -296,6 +299,9 @@ def figure(results: Sequence[Found]) -> str:
             axes.set_title(target)
             axes.set_xlabel("evaluations")
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
             for side in ("top", "right"):
                 axes.spines[side].set_visible(False)
         panels[0].set_ylabel("best loss (index points)")
@@ -392,7 +398,7 @@ def _whole(text: str) -> int:
 
 
 def _marks(budget: int) -> list[int]:
-    return sorted({mark for mark in MARKS if mark < budget} | {budget})
+    return [mark for mark in MARKS if mark <= budget]
 
 
 def _quartiles(numbers: Floats) -> list[float | None]:

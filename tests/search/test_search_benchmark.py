@@ -112,10 +112,12 @@ def test_quartiles_and_what_was_never_reached():
     (row,) = summary(results, 1000)
     assert row["loss_after"]["500"] == {"n": 3, "quartiles": [7.5, 8.0, 8.5]}
     assert row["loss_after"]["1000"] == {"n": 2, "quartiles": [0.75, 1.0, 1.25]}  # one was not run so far
+    assert (row["evaluations"], row["last_loss"]) == (992, [1.0, 1.5, 2.0])
     assert row["evaluations_to"]["5"] == {"n": 3, "quartiles": [512.0, 512.0, 752.0]}
     assert row["evaluations_to"]["2"] == {"n": 2, "quartiles": [992.0, 992.0, None]}
     assert row["evaluations_to"]["1"] == {"n": 1, "quartiles": [None, None, None]}
     table = markdown([row], 1000)
+    assert "| 3, 1 unfinished | 1.50 (1.00 to 2.00) after 992 | 8.00" in table
     assert "| 1.00 (0.75 to 1.25) of 2 | 512 (512 to 752), 3 of 3 | 992 (992 to not), 2 of 3 |" in table
     assert figure(results).count("<svg") == 1
 
