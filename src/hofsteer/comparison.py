@@ -1,7 +1,7 @@
 """Methods side by side: targets x methods x seeds on one model, every search in a run folder; `hofsteer compare`."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from hofsteer.evaluation.cells import BASELINES, Cell, Scoring
 from hofsteer.evaluation.constants import constants_of
 from hofsteer.evaluation.plan import HeldOut
 from hofsteer.files import replace_json
+from hofsteer.instruments import Instrument
 from hofsteer.parts import make_objective, policy_of
 from hofsteer.pipeline import resume, start
 from hofsteer.respondent.base import Respondent, SoftPrompts
 from hofsteer.respondent.soft_prompt import SoftPrompt
+from hofsteer.targets import target_for, target_name
 
 Watcher = Callable[[str, int, int], None]  # what is done, cells done, cells in all
 
@@ -25,7 +27,7 @@ Watcher = Callable[[str, int, int], None]  # what is done, cells done, cells in 
 class Comparison:
     """What is compared."""
 
-    targets: tuple[str, ...]
+    targets: tuple[str, ...]  # names by which they are found: codes, or FILE.csv:GROUP as given
     methods: tuple[str, ...]  # `BASELINES`, presets, searches, `default`
     seeds: tuple[int, ...]
     settings: dict[str, Any]  # of every search, by dotted key; those without `search.` and `space.` of the scoring too
@@ -54,6 +56,22 @@ class Comparison:
         return resolve(preset=preset, flags={**settings, **named, "target": target, "search.seed": seed})
 
 
+def targets_by_code(given: Sequence[str], instrument: Instrument) -> dict[str, str]:
+    """Return the code of each target -> the name by which it is found again.
+
+    Raises:
+        TargetError: a target is not found.
+        ConfigError: two tables in different folders have one file name, which would mix up what is kept of them.
+    """
+    names: dict[str, str] = {}
+    for text in given:
+        code, name = target_for(text, instrument).code, target_name(text, instrument)
+        first = names.setdefault(code, name)
+        if Path(first).resolve().parent != Path(name).resolve().parent:
+            raise ConfigError(f"want tables of different file names, got {first} and {name}")
+    return names
+
+
 def compare(comparison: Comparison, respondent: Respondent, watch: Watcher | None = None) -> list[Cell]:
     """Return all cells, making those that `out` does not hold yet.
 
@@ -72,12 +90,12 @@ def compare(comparison: Comparison, respondent: Respondent, watch: Watcher | Non
         cells += scored.without_model()
         for method in asked:
             watch(f"{target}: {method}", done, total)
-            cells.append(_kept(comparison.out / "cells" / f"{target}-{method}.json", scored, method))
+            cells.append(_kept(comparison.out / "cells" / f"{_file(target)}-{method}.json", scored, name, method))
             done += 1
         for method in searched:
             for seed in comparison.seeds:
                 watch(f"{target}: {method}, seed {seed}", done, total)
-                prompt = _searched(comparison, method, target, seed, respondent)
+                prompt = _searched(comparison, method, name, target, seed, respondent)
                 cells.append(scored.cell(method, seed, soft_prompts=prompt))
                 done += 1
     watch("done", done, total)
@@ -93,20 +111,28 @@ def _scored(comparison: Comparison, name: str, respondent: Respondent) -> Scorin
     return Scoring(objective, replace(objective, administrations=forms), config.space.tokens)
 
 
-def _kept(path: Path, scored: Scoring, method: str) -> Cell:
-    """Return the cell in a file, or make it and write it there."""
-    if path.is_file():
-        return Cell(**json.loads(path.read_text(encoding="utf-8")))
+def _kept(path: Path, scored: Scoring, name: str, method: str) -> Cell:
+    """Return the cell in a file, or make it and write it there; a table elsewhere may have a group of the same code."""
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if kept.get("name") == name:
+        return Cell.from_json(kept["cell"])
     cell = scored.baseline(method)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_json(path, cell.__dict__)
+    replace_json(path, {"name": name, "cell": cell.to_json()})
     return cell
 
 
-def _searched(comparison: Comparison, method: str, target: str, seed: int, respondent: Respondent) -> SoftPrompts:
+def _file(target: str) -> str:
+    """Return a target's code as part of a file name; a group may be called anything."""
+    return target.replace("/", "-")
+
+
+def _searched(
+    comparison: Comparison, method: str, name: str, target: str, seed: int, respondent: Respondent
+) -> SoftPrompts:
     """Return the soft prompt (1, L, W) of a search: of its finished run, or of the run gone on with or started."""
-    path = comparison.out / "runs" / f"{target}-{method}-{seed}"
-    config = comparison.search(method, target, seed).model_copy(update={"model": respondent.settings})
+    path = comparison.out / "runs" / f"{_file(target)}-{method}-{seed}"
+    config = comparison.search(method, name, seed).model_copy(update={"model": respondent.settings})
     if (path / "config.toml").is_file():
         was = RunFolder.open(path).config()
         if (was.search, was.space, was.target) != (config.search, config.space, config.target):

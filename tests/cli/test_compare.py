@@ -39,15 +39,26 @@ def test_every_cell_has_its_file_and_is_used_again(compared, tmp_path):
     assert losses["JPN", "table"] < 1e-6
     with (out / "cells.csv").open(encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == len(table["cells"])
+    assert {row["kind"] for row in table["statistics"]["rows"]} == {"mean", "difference"}
+    assert {row["word"] for row in table["statistics"]["rows"] if row["kind"] == "difference"} == {"no verdict"}
+    mean = {row["method"]: row["value"] for row in table["statistics"]["rows"] if row["kind"] == "mean"}
+    assert mean["de"] == pytest.approx(sum(c["held_out"] for c in table["cells"] if c["method"] == "de") / 4)
+    with (out / "statistics.csv").open(encoding="utf-8") as file:
+        assert [row["value"] for row in csv.DictReader(file)] == [str(r["value"]) for r in table["statistics"]["rows"]]
     page = (out / "table.md").read_text(encoding="utf-8")
     assert "| method | JPN | CHN |" in page
     assert "No verdict: 2 search seeds, and 10 are wanted." in page
+    assert "Below 3 seeds there is no interval." in page
+    assert "| naive | persona | " in page
 
     times = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.parent != out and path.is_file()}
     shutil.rmtree(out / "runs" / "CHN-de-1")
+    older = out / "cells" / "JPN-icl.json"  # as it was before losses by form were kept
+    cell = json.loads(older.read_text(encoding="utf-8"))["cell"]
+    older.write_text(json.dumps({k: v for k, v in cell.items() if k not in ("held_out_forms", "item_losses")}))
     again = compared("--json").json()
     assert again["cells"] == table["cells"]
-    kept = {path: path.stat().st_mtime_ns for path in times if "CHN-de-1" not in str(path)}
+    kept = {path: path.stat().st_mtime_ns for path in times if "CHN-de-1" not in str(path) and path != older}
     assert kept == {path: time for path, time in times.items() if path in kept}
 
 
@@ -82,3 +93,18 @@ def test_the_paper_s_experiment_is_read(hofsteer, refused, tiny_folder, tmp_path
 def test_refused(refused):
     assert "got 'icll'; did you mean 'icl'" in refused("compare", "--methods", "naive,icll")
     assert "did you mean" in refused("compare", "--targets", "Japn", "--methods", "naive")
+
+
+def test_what_is_kept_for_one_table_is_not_taken_for_another_of_its_name(hofsteer, tiny_folder, tmp_path):
+    for folder, score in (("a", 30), ("b", 90)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "t.csv").write_text(f"group,PDI,IDV\nnorth,{score},50\nsouth,80,20\n", encoding="utf-8")
+
+    def losses(folder):
+        asked = ("compare", "--model", tiny_folder, "--targets", f"../{folder}/t.csv:north", "--methods", "naive")
+        cells = hofsteer(*asked, "--out", tmp_path / "all", *FORM, "--set", "wordings=[0]", "--json").json()["cells"]
+        return next(cell["held_out_forms"] for cell in cells if cell["method"] == "naive")
+
+    first, second = losses("a"), losses("b")
+    assert first != second
+    assert losses("a") == first

@@ -140,3 +140,38 @@ def test_align_refuses_item_losses_of_published_scores(refused, tiny_folder):
     assert said.startswith("objective.loss = 'wasserstein' wants a target with item distributions")
     assert said.endswith("JPN has scores alone")
     assert "wasserstein" in refused("align", "--model", tiny_folder, "--target", "JPN", "--loss", "wasser")
+
+
+@pytest.mark.slow
+def test_methods_are_compared_for_groups_of_a_table_in_another_folder(hofsteer, tiny_folder, table, tmp_path):
+    options = ("--methods", "naive,persona,de", "--seeds", "1", "--budget", "8", "--out", tmp_path / "all", "--json")
+    quick = ("--set", "search.population_size=4", "--set", "space.tokens=2", "--set", "wordings=[0]")
+    asked = ("compare", "--model", tiny_folder, "--targets", "../targets.csv:JPN,../targets.csv:USA,CHN", *options)
+    found = hofsteer(*asked, *quick, "--set", "constants=midpoint").json()
+    assert found["targets"] == ["targets.csv:JPN", "targets.csv:USA", "CHN"]
+    cells = {(cell["target"], cell["method"]): cell for cell in found["cells"]}
+    for method in ("naive", "persona", "de"):
+        assert set(cells["targets.csv:JPN", method]["item_losses"]) == {"wasserstein", "jensen-shannon"}
+        assert cells["CHN", method]["item_losses"] == {}  # nothing is published of its answers
+    form = ("--model", tiny_folder, "--target", f"{table}:USA", "--json")
+    losses = [
+        hofsteer("survey", *form, "--wording", w, "--order", order).json()["item_losses"]["wasserstein"]
+        for w in (1, 2, 3)
+        for order in ("listed", "reversed")
+    ]
+    assert cells["targets.csv:USA", "naive"]["item_losses"]["wasserstein"] == pytest.approx(np.mean(losses), abs=1e-3)
+    page = (tmp_path / "all" / "table.md").read_text(encoding="utf-8")
+    assert "Item losses on held-out forms, 0 to 100: W1 | JS." in page
+    assert "| method | targets.csv:JPN | targets.csv:USA |" in page
+    head, *rows = (tmp_path / "all" / "cells.csv").read_text(encoding="utf-8").splitlines()
+    assert head.endswith(",wasserstein,jensen-shannon")
+    assert sum(not row.endswith(",,") for row in rows) == 6
+    assert hofsteer(*asked, *quick, "--set", "constants=midpoint").json() == found  # gone on with: all is there
+
+
+def test_tables_of_one_name_are_not_compared(refused, table, tmp_path):
+    (tmp_path / "other").mkdir()
+    for path in (table, table.with_suffix(".items.json")):
+        (tmp_path / "other" / path.name).write_bytes(path.read_bytes())
+    said = refused("compare", "--targets", "../targets.csv:JPN,../other/targets.csv:JPN", "--methods", "naive")
+    assert said == "want tables of different file names, got ../targets.csv:JPN and ../other/targets.csv:JPN"

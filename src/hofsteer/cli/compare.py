@@ -1,6 +1,7 @@
 """`hofsteer compare`: methods side by side."""
 
 import csv
+import io
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,9 @@ from hofsteer.cli.output import AsJson, Model, load_respondent, messages, print_
 
 
 def compare(
-    targets: Annotated[str, typer.Option(help="Countries or regions, with commas.")] = "SAU,USA,CHN,IND",
+    targets: Annotated[
+        str, typer.Option(help="Countries, regions or groups of a table (FILE.csv:GROUP), with commas.")
+    ] = "SAU,USA,CHN,IND",
     methods: Annotated[
         str,
         typer.Option(
@@ -32,19 +35,20 @@ def compare(
 ) -> None:
     """Compare methods on one model: every search in a run folder, all scored on the same forms.
 
-    Writes table.md, cells.csv and comparison.json into the folder. Interrupted, the same command goes on.
+    Writes table.md, cells.csv, statistics.csv and comparison.json into the folder. Interrupted, the same command goes
+    on.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from hofsteer.comparison import Comparison
+    from hofsteer.comparison import Comparison, targets_by_code
     from hofsteer.comparison import compare as run
     from hofsteer.config import check_model, parse_set, read_toml
     from hofsteer.errors import ConfigError
     from hofsteer.evaluation.cells import summary
+    from hofsteer.evaluation.methods import method_statistics
     from hofsteer.files import replace_json, replace_text
     from hofsteer.instruments import load_instrument
-    from hofsteer.report.comparison import comparison_markdown, comparison_notes, comparison_table
-    from hofsteer.targets import target_for
+    from hofsteer.report.comparison import comparison_markdown, comparison_notes, comparison_tables
 
     said: dict[str, Any] = {"targets": targets, "methods": methods, "model": model, "seeds": seeds, "budget": budget}
     settings: dict[str, Any] = {}
@@ -59,12 +63,12 @@ def compare(
     if said["budget"] is not None:
         settings["search.budget"] = said["budget"]
     instrument = load_instrument(settings.get("instrument", "vsm13"))
-    codes = tuple(dict.fromkeys(target_for(name, instrument).code for name in _listed(said["targets"])))
-    comparison = Comparison(codes, _listed(said["methods"]), tuple(range(said["seeds"])), settings, out)
-    for code in codes:  # all settings are checked before anything is asked
-        comparison.scoring(code)
+    names = targets_by_code(_listed(said["targets"]), instrument)
+    comparison = Comparison(tuple(names.values()), _listed(said["methods"]), tuple(range(said["seeds"])), settings, out)
+    for name in comparison.targets:  # all settings are checked before anything is asked
+        comparison.scoring(name)
         for method in comparison.methods:
-            comparison.search(method, code, 0)
+            comparison.search(method, name, 0)
     respondent = load_respondent(check_model(id=said["model"]))
     console = messages()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -75,32 +79,40 @@ def compare(
             respondent,
             lambda text, done, total: progress.update(task, description=text, completed=done, total=total),
         )
+    statistics = method_statistics(cells)
     result = {
         "schema": 1,
         "model": respondent.settings.id,
         "weights_sha256": respondent.fingerprint,
-        "targets": list(codes),
+        "targets": list(names),
         "seeds": list(comparison.seeds),
         "settings": settings,
-        "cells": [cell.__dict__ for cell in cells],
+        "cells": [cell.to_json() for cell in cells],
         "summary": summary(cells),
+        "statistics": statistics.to_json(),
     }
     replace_json(out / "comparison.json", result)
     replace_text(out / "table.md", comparison_markdown(cells, respondent.simulated))
-    with (out / "cells.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(cells[0].__dict__))
-        writer.writeheader()
-        writer.writerows(cell.__dict__ for cell in cells)
+    replace_text(out / "cells.csv", _csv([cell.to_row() for cell in cells]))
+    replace_text(out / "statistics.csv", _csv(statistics.rows()))
     if as_json:
         print_json(result)
         return
     shown = results()
-    shown.print(comparison_table(cells))
+    for one in comparison_tables(cells):
+        shown.print(one)
     for text in comparison_notes(cells, respondent.simulated):
         shown.print(text, highlight=False)
-    shown.print(
-        f"written: {out}/table.md, cells.csv, comparison.json; runs in {out}/runs", highlight=False, soft_wrap=True
-    )
+    written = "table.md, cells.csv, statistics.csv, comparison.json"
+    shown.print(f"written: {out}/{written}; runs in {out}/runs", highlight=False, soft_wrap=True)
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _listed(names: str | list[str]) -> tuple[str, ...]:

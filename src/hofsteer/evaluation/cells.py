@@ -4,8 +4,9 @@ Whatever a method fitted itself (the preset of the paper fits one form under mid
 same fitted forms, the same held-out forms and under the same constants.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from hofsteer.baselines import constructed_examples, persona_text, persona_texts
 from hofsteer.errors import ModelError
 from hofsteer.evaluation.floor import ideal_answers
 from hofsteer.respondent.base import SoftPrompts
-from hofsteer.targets import index_loss, mean_country, nearest
+from hofsteer.targets import ITEM_LOSSES, index_loss, mean_country, nearest
 
 BASELINES = ("naive", "persona", "persona-best", "scores-in-words", "icl", "random")
 
@@ -30,6 +31,23 @@ class Cell:
     held_out: float | None  # points, on the held-out forms; None for rows without a model
     valid_mass: float | None  # on the held-out forms
     note: str = ""  # what was chosen or constructed
+    held_out_forms: tuple[float, ...] = ()  # (F,), points, on each held-out form; nothing for rows without a model
+    item_losses: Mapping[str, float] = field(default_factory=dict)  # kind -> on the held-out forms, where it is known
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any]) -> "Cell":
+        """Return the cell that `to_json` made a table of. Raises TypeError if a column is missing or unknown."""
+        return cls(**{**table, "held_out_forms": tuple(table["held_out_forms"])})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {**self.__dict__, "held_out_forms": list(self.held_out_forms), "item_losses": dict(self.item_losses)}
+
+    def to_row(self) -> dict[str, Any]:
+        """Return it as a line of `cells.csv`."""
+        columns = ("target", "method", "seed", "fitted", "held_out", "valid_mass", "note")
+        items: dict[str, Any] = {kind: self.item_losses.get(kind) for kind in ITEM_LOSSES}
+        return {**{name: getattr(self, name) for name in columns}, **items}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,15 +74,27 @@ class Scoring:
         note: str = "",
     ) -> Cell:
         """Return the losses of the model behind a soft prompt (1, L, W), a system text or examples, or as it is."""
-        losses, mass = [], 0.0
+        assert self.fitted.target is not None
+        goal = self.fitted.target.vector(self.fitted.instrument.dimension_ids)
+        found = []
         for objective in (self.fitted, self.held_out):
             forms = tuple(replace(f, system=system, examples=examples) for f in objective.administrations)
-            found = replace(objective, administrations=forms).evaluate(soft_prompts)
-            if found.reasons[0] is not None:
-                raise ModelError(f"no usable answers ({method} for {self.target}): {found.reasons[0]}")
-            losses.append(float(found.losses[0]))
-            mass = float(found.valid_mass[0].mean())
-        return Cell(self.target, method, seed, losses[0], losses[1], mass, note)
+            answered = replace(objective, administrations=forms).evaluate(soft_prompts)
+            if answered.reasons[0] is not None:
+                raise ModelError(f"no usable answers ({method} for {self.target}): {answered.reasons[0]}")
+            found.append(answered)
+        fitted, held_out = found
+        return Cell(
+            target=self.target,
+            method=method,
+            seed=seed,
+            fitted=float(fitted.losses[0]),
+            held_out=float(held_out.losses[0]),
+            valid_mass=float(held_out.valid_mass[0].mean()),
+            note=note,
+            held_out_forms=tuple(index_loss(held_out.form_scores[0], goal).tolist()),
+            item_losses={kind: float(loss[0]) for kind, loss in held_out.item_losses.items()},
+        )
 
     def baseline(self, method: str) -> Cell:
         """Return the cell of one of `BASELINES`."""
@@ -110,7 +140,7 @@ class Scoring:
 
 
 def summary(cells: Sequence[Cell]) -> dict[str, dict[str, dict[str, float | int | None]]]:
-    """Return, by method and target, mean and deviation over seeds of the losses, and how many seeds."""
+    """Return, by method and target, mean and deviation over seeds of the losses, how many seeds, and item losses."""
     found: dict[str, dict[str, dict[str, float | int | None]]] = {}
     for method in dict.fromkeys(cell.method for cell in cells):
         for target in dict.fromkeys(cell.target for cell in cells):
@@ -124,5 +154,6 @@ def summary(cells: Sequence[Cell]) -> dict[str, dict[str, dict[str, float | int 
                 "held_out": float(np.mean(held_out)) if held_out else None,
                 "deviation": float(np.std(held_out, ddof=1)) if len(held_out) > 1 else None,
                 "seeds": len(mine),
+                **{kind: float(np.mean([c.item_losses[kind] for c in mine])) for kind in mine[0].item_losses},
             }
     return found
