@@ -21,6 +21,7 @@ import numpy as np
 
 from hofsteer.alignment.objective import Objective
 from hofsteer.alignment.space import FullSpace
+from hofsteer.evaluation.caricature import Caricature, measure_caricature
 from hofsteer.evaluation.claims import Verdict, judge
 from hofsteer.evaluation.controls import control_targets
 from hofsteer.evaluation.evidence import Abilities, Question, collect
@@ -54,13 +55,12 @@ def find(respondent: WorldRespondent, forms: Sequence[Administration], target: T
     return space.decode(state.best[None])
 
 
-def verdict_on(case: Case, map_seed: int) -> Verdict:
-    """Return what an evaluation says of a case."""
+def verdict_on(case: Case, map_seed: int) -> tuple[Verdict, Caricature]:
+    """Return what an evaluation says of a case, and the caricature index."""
     respondent = case.respondent(real(), map_seed)
     survey = respondent.census.survey.instrument
     fitted = [Administration(survey, wording=w, order=o) for w in WORDINGS for o in ("listed", "reversed")]
-    plan = HeldOut()
-    held_out = [Administration(survey, wording=w, order=o) for w in plan.wordings for o in plan.orders]
+    held_out = HeldOut().forms(survey, fitted)
     target = case.target()
     constants = load_constants("midpoint", survey.dimension_ids)
     naive = survey.score(respondent.respond(fitted).probabilities).mean(axis=(0, 1)) + constants.values
@@ -69,7 +69,7 @@ def verdict_on(case: Case, map_seed: int) -> Verdict:
     question = Question(
         target=target,
         fitted=tuple(fitted),
-        held_out=tuple(held_out),
+        held_out=held_out,
         constants={"midpoint": constants},
         countries=complete_countries(),
         elsewhere={"ivs10": case.target("ivs10")},
@@ -85,7 +85,8 @@ def verdict_on(case: Case, map_seed: int) -> Verdict:
 
     own = np.concatenate([find(respondent, fitted, target, seed) for seed in range(SEEDS)])
     led = np.concatenate([find(respondent, fitted, other, 100 + k) for k, other in enumerate(others)])
-    return judge(collect(respondent, own, question, led, abilities), margins)
+    evidence = collect(respondent, own, question, led, abilities)
+    return judge(evidence, margins), measure_caricature(respondent, own, question, margins.caricature)
 
 
 def examined(job: tuple[str, int]) -> dict[str, Any] | None:
@@ -96,7 +97,7 @@ def examined(job: tuple[str, int]) -> dict[str, Any] | None:
         case = invent(kind, seed, real())  # type: ignore[arg-type]
     except ValueError:  # the world has no room for a clear case of this seed
         return None
-    verdict = verdict_on(case, map_seed=1000 + seed)
+    verdict, caricature = verdict_on(case, map_seed=1000 + seed)
     said = {name: verdict.word(name) for name in CLAIMS}
     wrong = [name for name in CLAIMS if said[name] == "supported" and case.verdict[name] == "refuted"]
     return {
@@ -107,6 +108,7 @@ def examined(job: tuple[str, int]) -> dict[str, Any] | None:
         "gates_wanted": list(case.gates),
         "gates_closed": [gate.name for gate in verdict.closed],
         "wrong": wrong,
+        "caricature": caricature.word,
         "right": all(said[name] == case.verdict[name] for name in CLAIMS),
         "parts": {p.name: p.value for claim in verdict.claims for p in claim.parts},
         "seconds": round(time.monotonic() - began, 1),
@@ -135,6 +137,12 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
     whole = sum(line["right"] for line in coupled)
     rows += ["", f'False "specific": {false} of {len(negatives)} negatives.']
     rows += [f'Power: "specific" in {power} and all five claims in {whole} of {len(coupled)} coupled cases.']
+    overdone = [line for line in lines if line["kind"] == "caricature"]
+    told, false = (
+        sum(line["caricature"] == "caricature" for line in some)
+        for some in (overdone, [line for line in lines if line not in overdone])
+    )
+    rows += [f"Caricature: told in {told} of {len(overdone)}, and in {false} of {len(lines) - len(overdone)} others."]
     return "\n".join(rows)
 
 
