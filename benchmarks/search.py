@@ -37,7 +37,7 @@ from hofsteer.files import replace_json, replace_text
 from hofsteer.instruments.base import Floats
 from hofsteer.parts import check_settings, make_method, make_objective
 from hofsteer.respondent import mini
-from hofsteer.search import OPTIMIZERS
+from hofsteer.search import OPTIMIZERS, tell
 from hofsteer.targets import index_loss
 
 METHODS: dict[str, dict[str, Any]] = {  # name -> settings, by their keys in a run's config; the rest is default
@@ -62,6 +62,7 @@ SETS: dict[str, dict[str, Any]] = {
 }
 MARKS = (500, 1000, 2000, 4000)  # evaluations
 GOALS = (5.0, 2.0, 1.0)  # losses, index points
+ENOUGH = 0.01  # index points, at which a search ends before its budget
 QUARTILES = (0.25, 0.5, 0.75)
 EVERY = "all"  # the row of all targets together
 
@@ -114,8 +115,11 @@ class Search:
 
     @property
     def ended(self) -> bool:
-        """Whether what it asks for would pass its budget, which is where `hofsteer align` ends too."""
-        return self.state.evaluations + len(self.candidates) > self.case.config.search.budget
+        """Whether the loss is `ENOUGH`, or what it asks for would pass its budget, where `hofsteer align` ends too."""
+        return (
+            self.state.best_loss <= ENOUGH
+            or self.state.evaluations + len(self.candidates) > self.case.config.search.budget
+        )
 
     @property
     def found(self) -> Found:
@@ -127,10 +131,8 @@ class Search:
         """Take the scores (P, A, M) of the candidates, and which of them failed (P,); ask for the next ones."""
         goal = self.objective.target.vector(self.objective.instrument.dimension_ids)
         losses = np.where(failed, np.inf, index_loss(form_scores, goal).mean(axis=1))
-        told = [losses]
-        if getattr(self.optimizer, "needs_errors", False):
-            told.append((form_scores - goal)[..., np.isfinite(goal)].reshape(len(losses), -1))
-        self.state = self.optimizer.tell(self.state, self.candidates, *told)
+        errors = (form_scores - goal)[..., np.isfinite(goal)].reshape(len(losses), -1)
+        self.state = tell(self.optimizer, self.state, self.candidates, losses, errors)
         self.curve.append((self.state.evaluations, float(self.state.best_loss)))
         self.candidates = self.optimizer.ask(self.state)
 

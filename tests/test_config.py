@@ -54,7 +54,7 @@ def test_a_flag_that_was_not_given_overrides_nothing(write):
 
 
 def test_zero_and_false_are_given():
-    config = resolve(sets=["search.seed=4"], flags={"target": "JPN", "search.crossover_rate": 0.0})
+    config = resolve(sets=["search.name=de", "search.seed=4"], flags={"target": "JPN", "search.crossover_rate": 0.0})
     assert (config.search.crossover_rate, config.search.seed) == (0.0, 4)
 
 
@@ -90,7 +90,7 @@ def test_settings_of_a_run_can_be_used_as_a_file(write):
     [
         ("search.seed=3", 3),
         ("search.seed = 3", 3),
-        ("search.crossover_rate=1e-1", 0.1),
+        ("search.inertia=1e-1", 0.1),
         ("wordings=[0, 1]", (0, 1)),
         ('orders=["reversed"]', ("reversed",)),
         ("model.trust_remote_code=true", True),
@@ -101,7 +101,7 @@ def test_settings_of_a_run_can_be_used_as_a_file(write):
     ],
 )
 def test_set_takes_toml_values_and_bare_words(text, value):
-    found = resolve(sets=["target=USA", text])
+    found = resolve(sets=["target=USA", "search.name=pso", text])
     for part in text.partition("=")[0].strip().split("."):
         found = getattr(found, part)
     assert found == value
@@ -121,17 +121,19 @@ def test_set_without_key_or_value(text):
         ("tokens=1", "unknown setting 'tokens'; did you mean 'space.tokens'?"),
         ("targets=JPN", "unknown setting 'targets'; did you mean 'target'?"),
         ("xyzzy=1", "unknown setting 'xyzzy'"),
+        ("search.strategy=rand/1", "search.name = 'gauss-newton' has no setting 'search.strategy'; name the search"),
         (
             "search.name=dee",
-            "search.name wants 'de', 'shade', 'lshade', 'sep-cma', 'cma', 'pso', 'random', 'adam', got 'dee'; "
-            "did you mean 'de'?",
+            "search.name wants 'gauss-newton', 'de', 'shade', 'lshade', 'sep-cma', 'cma', 'pso', 'random', 'adam', "
+            "got 'dee'; did you mean 'de'?",
         ),
         (
             "search.name=annealing",
-            "search.name wants 'de', 'shade', 'lshade', 'sep-cma', 'cma', 'pso', 'random', 'adam', got 'annealing'",
+            "search.name wants 'gauss-newton', 'de', 'shade', 'lshade', 'sep-cma', 'cma', 'pso', 'random', 'adam', "
+            "got 'annealing'",
         ),
         (
-            "search.strategy=rand/2",
+            "search={name='de', strategy='rand/2'}",
             "search.strategy wants 'rand/1', 'best/1' or 'current-to-best/1', got 'rand/2'; did you mean 'rand/1'?",
         ),
         (
@@ -161,8 +163,14 @@ def test_set_without_key_or_value(text):
         ("objective.weights=2", "objective.weights: input should be a valid dictionary, got 2"),
         ('orders=["reverse"]', "orders.0 wants 'listed' or 'reversed', got 'reverse'; did you mean 'reversed'?"),
         ("search.population_size=3", "search.population_size: input should be greater than or equal to 4, got 3"),
-        ("search.crossover_rate=1.5", "search.crossover_rate: input should be less than or equal to 1, got 1.5"),
-        ("search.differential_weight=0", "search.differential_weight: input should be greater than 0, got 0"),
+        (
+            "search={name='de', crossover_rate=1.5}",
+            "search.crossover_rate: input should be less than or equal to 1, got 1.5",
+        ),
+        (
+            "search={name='de', differential_weight=0}",
+            "search.differential_weight: input should be greater than 0, got 0",
+        ),
         ("search.seed=-1", "search.seed: input should be greater than or equal to 0, got -1"),
         ("space.tokens=0", "space.tokens: input should be greater than or equal to 1, got 0"),
         ("search.budget=many", "search.budget: input should be a valid integer, unable to parse string as an integer"),
@@ -172,7 +180,7 @@ def test_bad_settings(setting, message):
     assert message_of(resolve, sets=["target=JPN", setting]).startswith(message)
 
 
-@pytest.mark.parametrize("setting", ["search.crossover_rate=nan", "space.start_scale=inf", "space.start_scale=nan"])
+@pytest.mark.parametrize("setting", ["stop.seconds=nan", "space.start_scale=inf", "space.start_scale=nan"])
 def test_numbers_are_finite(setting):
     key = setting.partition("=")[0]
     assert message_of(resolve, sets=["target=JPN", setting]).startswith(key)

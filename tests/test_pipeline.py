@@ -122,9 +122,9 @@ def test_json_of_a_run(straight):
 
 def test_files_of_a_run(straight):
     assert sorted(contents(straight.path)) == [
-        *(f"best-{generation}.safetensors" for generation in (1, 2, 4, 8)),
-        "checkpoint-14.safetensors",
-        "checkpoint-15.safetensors",
+        *(f"best-{generation}.safetensors" for generation in (1, 15, 3, 7)),  # after 8, 64, 16 and 32 evaluations
+        "checkpoint-28.safetensors",
+        "checkpoint-29.safetensors",
         "config.toml",
         "convergence.svg",
         "evaluation.json",
@@ -275,7 +275,10 @@ def test_default_folder(respondent, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first = align(respondent, "JPN", settings=QUICK)
     second = align(respondent, "JPN", settings=QUICK)
-    assert [str(run.path) for run in (first, second)] == ["runs/scripted-JPN-de-0", "runs/scripted-JPN-de-0-2"]
+    assert [str(run.path) for run in (first, second)] == [
+        "runs/scripted-JPN-gauss-newton-0",
+        "runs/scripted-JPN-gauss-newton-0-2",
+    ]
     assert first.to_json()["loss"] == second.to_json()["loss"]
 
 
@@ -567,7 +570,7 @@ def test_full_disk_while_the_result_is_written(straight, respondent, tmp_path, m
         patched.setattr(os, "fsync", full)
         message = message_of(RunError, align, respondent, "JPN", out=path, settings=QUICK)
     assert message == (
-        f"cannot write to {path}: No space left on device; the run stands at generation 15, free some space and resume"
+        f"cannot write to {path}: No space left on device; the run stands at generation 29, free some space and resume"
     )
     resume(path, respondent)
     for name in (*SAME_BYTES, "evaluation.json"):

@@ -27,7 +27,7 @@ from hofsteer.targets.microdata import Sample, estimate_groups, table_text
 from hofsteer.world import WorldRespondent, load_census
 
 COUNTRIES = {"north": "JPN", "south": "BRA", "east": "DEU", "west": "IND"}
-QUICK = {"search.budget": 160, "search.population_size": 8, "space.tokens": 2}
+QUICK = {"search.budget": 160, "search.population_size": 8, "search.warm_up": 80, "space.tokens": 2}
 SAME_BYTES = ("history.jsonl", "soft_prompt/adapter_model.safetensors", "evaluation.json")
 
 

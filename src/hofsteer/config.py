@@ -127,10 +127,18 @@ class _AnySearch(_Settings):
     population_size: Annotated[int, Field(ge=4)] = 32  # of the first generation
 
 
+class GaussNewtonSettings(_AnySearch):
+    """Gauss-Newton from probes, the default, and how long it runs."""
+
+    name: Literal["gauss-newton"] = "gauss-newton"
+    # Generations after the first have half the population, at least 4.
+    warm_up: Annotated[int, Field(ge=0)] = 256  # evaluations before the first probes, the first generation included
+
+
 class DESettings(_AnySearch):
     """Differential Evolution and how long it runs."""
 
-    name: Literal["de"] = "de"
+    name: Literal["de"]
     differential_weight: Annotated[float, Field(gt=0, le=2)] = 0.5  # F
     crossover_rate: Share = 0.7  # CR
     strategy: Literal["rand/1", "best/1", "current-to-best/1"] = "best/1"
@@ -175,7 +183,9 @@ class AdamSettings(_AnySearch):
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1  # of the first step, in units of the space
 
 
-SearchSettings = DESettings | ShadeSettings | CMASettings | PSOSettings | RandomSettings | AdamSettings
+SearchSettings = (
+    GaussNewtonSettings | DESettings | ShadeSettings | CMASettings | PSOSettings | RandomSettings | AdamSettings
+)
 
 
 class PolishSettings(_Settings):
@@ -202,16 +212,16 @@ class RunConfig(_Settings):
     space: SpaceSettings = SpaceSettings()
     objective: ObjectiveSettings = PLAIN
     stop: StopSettings = StopSettings()
-    search: Annotated[SearchSettings, Field(discriminator="name")] = DESettings()
+    search: Annotated[SearchSettings, Field(discriminator="name")] = GaussNewtonSettings()
     polish: PolishSettings = PolishSettings()
     read_out: ReadOut = EXPECTED
 
     @model_validator(mode="before")
     @classmethod
     def _name_the_search(cls, table: Any) -> Any:
-        """Take a search without a name to be Differential Evolution."""
+        """Take a search without a name to be the default."""
         if isinstance(table, Mapping) and isinstance(search := table.get("search"), Mapping):
-            return {**table, "search": {"name": "de", **search}}
+            return {**table, "search": {"name": GaussNewtonSettings().name, **search}}
         return table
 
 
@@ -352,12 +362,13 @@ def check_table(model: type[M], table: Mapping[str, Any]) -> M:
 def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     problem = error.errors(include_url=False)[0]
     parts = list(map(str, problem["loc"]))
-    if parts[0] == "search" and len(parts) > 2:
-        del parts[1]  # pydantic puts the search's name there
+    search = parts.pop(1) if parts[0] == "search" and len(parts) > 2 else ""  # pydantic puts its name there
     key = ".".join(parts)
     match problem["type"]:
         case "extra_forbidden":
             keys = _keys(model)
+            if key in keys:  # known, but of another search
+                return f"search.name = {search!r} has no setting {key!r}; name the search that has it"
             by_end = {name.rpartition(".")[2]: name for name in reversed(keys)}  # `seed` stands for `search.seed`
             hint = did_you_mean(by_end.get(key, key), keys)
             return f"unknown setting {key!r}{hint}"

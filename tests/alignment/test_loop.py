@@ -49,7 +49,7 @@ def begin(vsm13, tmp_path, ended):
     def begin(respondent, budget, watch=None, name="run", seed=0, stop=None):
         path = tmp_path / name
         if not path.exists():
-            table = {"budget": budget, "population_size": P, "seed": seed}
+            table = {"name": "de", "budget": budget, "population_size": P, "seed": seed}
             settings = RunConfig(target="JPN", search=table, stop=stop or {})
             RunFolder.create(path, settings, {}, {"administrations": []})
         run = RunFolder.open(path)

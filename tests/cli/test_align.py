@@ -82,7 +82,7 @@ def test_estimates_are_said(hofsteer, tiny_folder):
     result = hofsteer("align", "--model", tiny_folder, "--target", "SAU", *QUICK)
     assert "* estimate of its source, not a survey result" in result.out
     assert "95.0*" in result.out
-    assert "run folder runs/tiny-llama-SAU-de-0," in result.out
+    assert "run folder runs/tiny-llama-SAU-gauss-newton-0," in result.out
 
 
 def test_instrument_with_its_own_zero(hofsteer, tiny_folder, tmp_path):
@@ -173,7 +173,7 @@ def test_interrupt_says_how_to_go_on(align, hofsteer, tmp_path, monkeypatch):
             ("--target", "JPN", "--model", "./nowhere"),
             "want a hub id (owner/name), a model folder or 'mini', got './nowhere'",
         ),
-        (("--target", "JPN", "--search", "dee"), "search.name wants 'de', 'shade', "),
+        (("--target", "JPN", "--search", "dee"), "search.name wants 'gauss-newton', 'de', 'shade', "),
         (("--target", "JPN", "--instrument", "vsm14"), "unknown instrument 'vsm14'; did you mean 'vsm13'?"),
         (("--target", "JPN", "--instrument", "broken.toml"), "broken.toml is not a TOML file: "),
         (("--target", "JPN", "--config", "broken.toml"), "broken.toml is not a TOML file: "),

@@ -49,7 +49,7 @@ def test_losses_are_those_of_align(method, tiny, together, tmp_path):
 def test_four_forms_are_those_of_align(tiny, tmp_path):
     case = cases(["de"], forms="default")[0]
     run([case], tiny, tmp_path, 1, always, ignore)
-    settings = {"search.budget": 64, "space.tokens": 2, "constants": "midpoint"}
+    settings = {"search.name": "de", "search.budget": 64, "space.tokens": 2, "constants": "midpoint"}
     history = align(tiny, "JPN", out=tmp_path / "run", settings=settings).folder.history()
     np.testing.assert_allclose(load(tmp_path, case).best, [record.best for record in history], atol=1e-4)
 

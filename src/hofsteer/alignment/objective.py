@@ -21,6 +21,9 @@ class Evaluation:
 
     losses: Floats  # (P,), index points, mean over administrations, whatever is minimised; +inf = failed
     objectives: Floats  # (P,), what is minimised: the loss of the settings and penalties; +inf = failed
+    errors: (
+        Floats  # (P, E), signed, of which the loss of the settings is made, without penalties; see `Objective.errors`
+    )
     scores: Floats  # (P, M), index points, mean over administrations; NaN = failed
     form_scores: Floats  # (P, A, M), index points
     item_means: Floats  # (P, I), option values, mean over administrations; NaN = failed
@@ -115,6 +118,7 @@ class Objective:
         return Evaluation(
             losses=np.where(failed, np.inf, losses),
             objectives=np.where(failed, np.inf, objectives + self._penalties(responses.valid_mass, drift)),
+            errors=self.errors(scores, probabilities),
             scores=scores.mean(axis=1),
             form_scores=scores,
             item_means=self.instrument.item_means(probabilities).mean(axis=1),
@@ -126,6 +130,26 @@ class Objective:
             drift=drift,
             item_losses={kind: np.where(failed, np.inf, found) for kind, found in item_losses.items()},
         )
+
+    def errors(self, scores: Floats, probabilities: Floats) -> Floats:
+        """Return by how much answers miss the target, form by form, (P, E); none without a target.
+
+        For the index loss the differences of scores (P, A, M), weighted so that the mean of their sizes is the loss.
+        For losses between answers those of probabilities (P, A, I, K), in hundredths: both losses vanish with them.
+        """
+        if self.target is None:
+            return np.zeros((len(scores), 0))
+        if self.settings.loss == "index":
+            goal = self.target.vector(self.instrument.dimension_ids)
+            has = ~np.isnan(goal)
+            weights = (np.ones(len(goal)) if self.weights is None else self.weights)[has]
+            missed = (scores - goal)[..., has] * (weights / weights.mean())
+        else:
+            items = self.item_goal
+            assert items is not None, "which check_settings refuses"
+            asked = (probabilities - items.shares)[:, :, items.known]
+            missed = 100 * asked[..., ~np.isnan(items.values[items.known])]
+        return np.asarray(missed.reshape(len(missed), -1))
 
     def item_losses(self, probabilities: Floats) -> dict[ItemLoss, Floats]:
         """Return the item losses (...) of answers (..., A, I, K), mean over administrations; empty without a goal."""

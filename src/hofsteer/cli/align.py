@@ -15,12 +15,12 @@ from hofsteer.cli.output import (
     search_progress,
     warn_of_low_mass,
 )
-from hofsteer.config import DESettings, ObjectiveSettings, RunConfig, SpaceSettings
+from hofsteer.config import GaussNewtonSettings, ObjectiveSettings, RunConfig, SpaceSettings
 
 if TYPE_CHECKING:
     from hofsteer.pipeline import Run
 
-RUN, SEARCH, SPACE = RunConfig.model_fields, DESettings.model_fields, SpaceSettings.model_fields
+RUN, SEARCH, SPACE = RunConfig.model_fields, GaussNewtonSettings.model_fields, SpaceSettings.model_fields
 
 
 def align(

@@ -1,8 +1,9 @@
 """Black-box search with ask and tell, NumPy only; knows nothing of language models."""
 
-from hofsteer.search.base import OPTIMIZERS, Optimizer, State, make_optimizer
+from hofsteer.search.base import OPTIMIZERS, Optimizer, State, make_optimizer, tell
 from hofsteer.search.cma import CMA
 from hofsteer.search.de import DEState, DifferentialEvolution
+from hofsteer.search.gauss_newton import GaussNewton
 from hofsteer.search.pso import ParticleSwarm
 from hofsteer.search.random_search import RandomSearch
 from hofsteer.search.sep_cma import SeparableCMA
@@ -13,6 +14,7 @@ __all__ = [
     "OPTIMIZERS",
     "DEState",
     "DifferentialEvolution",
+    "GaussNewton",
     "LShade",
     "Optimizer",
     "ParticleSwarm",
@@ -21,4 +23,5 @@ __all__ = [
     "Shade",
     "State",
     "make_optimizer",
+    "tell",
 ]

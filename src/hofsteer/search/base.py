@@ -140,6 +140,13 @@ class Optimizer(Protocol[S]):
         """
 
 
+def tell(optimizer: Optimizer[S], state: S, candidates: Floats, losses: Floats, errors: Floats) -> S:
+    """Tell an optimizer losses (P,), and errors (P, K) if it is one that asks for them with `needs_errors`."""
+    if getattr(optimizer, "needs_errors", False):
+        return optimizer.tell(state, candidates, losses, errors)  # type: ignore[call-arg]  # more than the others take
+    return optimizer.tell(state, candidates, losses)
+
+
 def check_integers(settings: Any, **least: int) -> None:
     """Raise ConfigError unless each named setting is an integer of at least so much."""
     for name, lowest in least.items():

@@ -1,0 +1,287 @@
+"""Gauss-Newton without derivatives: a search that is told by how much each score misses, not only the mean of it.
+
+A soft prompt has thousands of numbers, the errors it makes are few: six scores, times the forms that are asked. A
+search that learns one loss from every candidate throws five sixths away. This one keeps a linear model of all errors
+around the best candidate, made of small random steps (probes) there, and moves to where the model has no error left.
+Errors are smooth only nearby, so it begins as CMA-ES in the span of the starting population, which looks further. The
+reasons, and what was tried before, are in docs/design/0001-search.md.
+
+Sources:
+    Gauss-Newton on models from samples: Cartis & Roberts 2019, doi:10.1007/s12532-019-00161-7, section 2.
+    The same in random directions, fewer than there are dimensions: Cartis & Roberts 2023,
+    doi:10.1007/s10107-022-01836-1, section 2.
+    The damping of a step: Marquardt 1963, doi:10.1137/0111030.
+
+Ours: what is remembered of earlier probes. The slopes are the posterior mean of a linear regression with independent
+normal prior; an observation's error variance grows with the square of the distance between the place where it was made
+and the best candidate of now. So nothing has to be measured again because of a step, and nothing is trusted for ever.
+Steps are tried for several lengths, dampings and trusts in old observations at once, and the best one is taken.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hofsteer.search.base import (
+    Bounds,
+    Floats,
+    Ints,
+    SavedState,
+    check_integers,
+    check_told,
+    own_start,
+    register,
+)
+from hofsteer.search.cma import CMA, CMAState, clipped
+
+PROBES = 1  # the one random stream
+PROBE = 0.02  # length of a probe; this and the other lengths are in units of the starting vectors' own
+LONGEST = 0.2  # step
+SHORTER = (1.0, 0.5, 0.25, 0.125)  # lengths that are tried, in parts of the model's own step or of the longest
+DAMPINGS = (1e-3, 0.1, 1.0)  # in units of the mean square of the singular values of the slopes
+TRUSTED = (0.25, 1.0)  # distances at which an observation's error is as large as what it observes
+EXACT = 1e-3  # error variance of an observation made here, in units of what it observes
+REMEMBERED = 24  # generations of probes
+CMA_PREFIX = "cma_"
+
+
+@dataclass(frozen=True, eq=False)
+class GaussNewtonState(SavedState):
+    """The best so far, and probes around it and its forerunners. H is half the population, at least 4; K the errors."""
+
+    kind: ClassVar[str] = "Gauss-Newton state"
+    population: Floats  # (P, dim), the initial one, asked at generation 0
+    best_told: Floats  # (dim,)
+    best_loss: float = np.inf
+    best_errors: Floats | None = None  # (K,)
+    bases: Floats | None = None  # (G, dim), the best when each generation of probes was drawn
+    base_errors: Floats | None = None  # (G, K)
+    differences: Floats | None = None  # (G, H, K), the errors of the probes less those of their base; NaN = failed
+    drawn: Ints | None = None  # (G,), the generation that each generation of probes was
+    evaluations: int = 0
+    generation: int = 0
+    bounds: Bounds | None = None  # (dim,) each
+    cma: CMAState | None = None  # of the first part, in coordinates of the population's span; None before and after
+
+    @property
+    def best(self) -> Floats:
+        """A copy of the best candidate ever told, (dim,); the first of the population while no loss is finite."""
+        return self.best_told.copy()
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the state as arrays; those of the first part have a prefix."""
+        inner = {} if self.cma is None else {CMA_PREFIX + name: array for name, array in self.cma.arrays().items()}
+        return {**replace(self, cma=None)._own_arrays(), **inner}
+
+    def _own_arrays(self) -> dict[str, NDArray[Any]]:
+        return super().arrays()
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Return the state that `arrays` was made from; errors as in `State.from_arrays`."""
+        inner = {n.removeprefix(CMA_PREFIX): array for n, array in arrays.items() if n.startswith(CMA_PREFIX)}
+        state = super().from_arrays({n: array for n, array in arrays.items() if not n.startswith(CMA_PREFIX)})
+        return replace(state, cma=CMAState.from_arrays(inner)) if inner else state
+
+
+@register("gauss-newton")
+@dataclass(frozen=True)
+class GaussNewton:
+    """Settings of the search; generations after the first have half the population, at least 4. Raises ConfigError.
+
+    >>> search = GaussNewton(population_size=8, warm_up=16, seed=1)
+    >>> state = search.init(np.random.default_rng(1).normal(size=(8, 5)))
+    >>> for _ in range(40):
+    ...     candidates = search.ask(state)
+    ...     errors = np.stack([candidates[:, 0] - 2, candidates.sum(axis=1) ** 2], axis=1)
+    ...     state = search.tell(state, candidates, np.abs(errors).mean(axis=1), errors)
+    >>> state.best_loss < 1e-3
+    True
+    """
+
+    population_size: int = 32  # P, at least 4
+    warm_up: int = 256  # evaluations after which probes begin, those of the population included
+    seed: int = 0  # 0 or more
+
+    needs_errors: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_integers(self, population_size=4, warm_up=0, seed=0)
+
+    @property
+    def state_type(self) -> type[GaussNewtonState]:
+        """`GaussNewtonState`, which reads a saved state."""
+        return GaussNewtonState
+
+    def init(self, population: Floats, blocks: Ints | None = None, bounds: Bounds | None = None) -> GaussNewtonState:
+        """Return the state at generation 0; arguments and errors as in `Optimizer.init`. Blocks make no difference.
+
+        Raises:
+            ValueError: also if all rows of the population are equal.
+        """
+        population, _, bounds = own_start(population, blocks, bounds, self.population_size)
+        if (population == population[0]).all():
+            raise ValueError("want a population whose rows differ, got equal ones")
+        return GaussNewtonState(population, population[0].copy(), bounds=bounds)
+
+    def ask(self, state: GaussNewtonState) -> Floats:
+        """Return the candidates of this generation: the population, then half as many from CMA-ES, probes or steps."""
+        if state.generation == 0:
+            return state.population.copy()
+        if state.cma is not None:
+            center, axes = _span(state.population)
+            return clipped(center + self._cma.ask(state.cma) @ axes, state.bounds)
+        if self._probes_now(state):
+            return self._probes(state, state.generation, state.best_told)
+        return clipped(state.best_told + self._steps(state), state.bounds)
+
+    def tell(
+        self, state: GaussNewtonState, candidates: Floats, losses: Floats, errors: Floats | None = None
+    ) -> GaussNewtonState:
+        """Return the state of the next generation.
+
+        Args:
+            state: the state that was asked.
+            candidates: as asked, (C, dim).
+            losses: (C,); +inf is a failed evaluation. They decide which candidate is the best.
+            errors: (C, K), signed; all zero where there is nothing left to do. Those of failed candidates do not count.
+
+        Raises:
+            ValueError: as in `Optimizer.tell`, or errors of another shape, or that are not finite.
+        """
+        candidates, losses = np.asarray(candidates, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+        size = self.population_size if state.generation == 0 else self._half
+        check_told((size, state.population.shape[1]), state.bounds, candidates, losses)
+        failed = np.isposinf(losses)
+        errors = np.full((size, 0), np.nan) if errors is None else np.asarray(errors, dtype=np.float64)
+        if errors.ndim != 2 or len(errors) != size or errors.size == 0 or not np.isfinite(errors[~failed]).all():
+            raise ValueError(f"want finite errors, ({size}, K), beside the losses; got {errors.shape}")
+        told = replace(state, generation=state.generation + 1, evaluations=state.evaluations + size)
+        if state.generation > 0 and state.cma is None and self._probes_now(state):
+            told = _remember(told, state, np.where(failed[:, None], np.nan, errors))
+        first = losses.argmin()
+        if losses[first] < state.best_loss:
+            told = replace(
+                told,
+                best_told=candidates[first].copy(),
+                best_loss=float(losses[first]),
+                best_errors=errors[first].copy(),
+            )
+        return replace(told, cma=self._next_cma(state, told, losses))
+
+    @property
+    def _half(self) -> int:
+        return max(4, self.population_size // 2)
+
+    @property
+    def _cma(self) -> CMA:
+        return CMA(self._half, self.seed)
+
+    def _next_cma(self, state: GaussNewtonState, told: GaussNewtonState, losses: Floats) -> CMAState | None:
+        """Return what CMA-ES goes on from; None once its part is over."""
+        if state.generation > 0 and state.cma is None:
+            return None
+        if told.evaluations + self._half > self.warm_up and np.isfinite(told.best_loss):
+            return None
+        if state.cma is not None:
+            return self._cma.tell(state.cma, self._cma.ask(state.cma), losses)
+        center, axes = _span(state.population)
+        order = losses.argsort(kind="stable")[: self._half]
+        begun = self._cma.init((state.population[order] - center) @ axes.T)
+        return self._cma.tell(begun, begun.population, losses[order])
+
+    def _probes_now(self, state: GaussNewtonState) -> bool:
+        """Return whether this generation probes: the first two, and every one after steps."""
+        if state.drawn is None or len(state.drawn) < 2:
+            return True
+        return bool(state.drawn[-1] != state.generation - 1)
+
+    def _probes(self, state: GaussNewtonState, generation: int, base: Floats) -> Floats:
+        """Return the probes (H, dim) around a base that a generation draws; they are drawn again, not remembered."""
+        rng = np.random.default_rng([self.seed, generation, PROBES])
+        normal = rng.standard_normal((self._half, len(base)))
+        lengths = np.linalg.norm(normal, axis=1, keepdims=True)
+        return clipped(base + PROBE * _unit(state) / lengths * normal, state.bounds)
+
+    def _steps(self, state: GaussNewtonState) -> Floats:
+        """Return the steps (H, dim) from the best that the linear model proposes, by trust, damping and length."""
+        assert state.best_errors is not None
+        directions, slopes, distances = self._observed(state)
+        products = directions @ directions.T
+        weights: list[Floats] = []  # of the directions, one row a step
+        for trusted in TRUSTED:
+            variances = (distances / (trusted * _unit(state))) ** 2 + EXACT
+            shares = np.linalg.solve(products + np.diag(variances), slopes)  # (N, K); slopes = directions' shares
+            squares = shares.T @ products @ shares  # (K, K), of the slopes
+            mean_square = max(float(np.trace(squares)) / len(squares), np.finfo(float).tiny)
+            for damping in DAMPINGS:
+                damped = squares + damping * mean_square * np.eye(len(squares))
+                weights.append(shares @ np.linalg.solve(damped, -state.best_errors))
+        lengths = np.sqrt([max(float(weight @ products @ weight), np.finfo(float).tiny) for weight in weights])
+        held = np.minimum(1.0, LONGEST * _unit(state) / lengths)
+        tried = [part * hold * weight for part, (weight, hold) in product(SHORTER, zip(weights, held, strict=True))]
+        rng = np.random.default_rng([self.seed, state.generation, PROBES])
+        chosen = np.sort(rng.permutation(len(tried))[: self._half])
+        steps = np.zeros((self._half, len(state.best_told)))  # if there are fewer, the rest stays where it is
+        steps[: len(chosen)] = np.stack([tried[k] for k in chosen]) @ directions
+        return steps
+
+    def _observed(self, state: GaussNewtonState) -> tuple[Floats, Floats, Floats]:
+        """Return directions (N, dim), slopes of the errors along them (N, K), and how far away they were seen (N,)."""
+        assert state.bases is not None
+        assert state.base_errors is not None
+        assert state.best_errors is not None
+        assert state.differences is not None
+        assert state.drawn is not None
+        best = state.best_told
+        probes = [
+            self._probes(state, int(generation), base) - base
+            for generation, base in zip(state.drawn, state.bases, strict=True)
+        ]
+        places = np.concatenate([state.bases, best[None]])
+        errors = np.concatenate([state.base_errors, state.best_errors[None]])
+        walked = np.diff(places, axis=0)  # from one base to the next
+        steps = np.concatenate([*probes, walked])
+        changes = np.concatenate([*state.differences, np.diff(errors, axis=0)])
+        away = np.linalg.norm(state.bases - best, axis=1)
+        middles = np.linalg.norm(places[:-1] + walked / 2 - best, axis=1)
+        distances = np.concatenate([np.repeat(away, self._half), middles])
+        lengths = np.linalg.norm(steps, axis=1)
+        kept = (lengths > 0) & np.isfinite(changes).all(axis=1)
+        lengths = lengths[kept, None]
+        return steps[kept] / lengths, changes[kept] / lengths, distances[kept]
+
+
+def _unit(state: GaussNewtonState) -> float:
+    """Return the root mean square length of the starting vectors: what counts is how far a row turns."""
+    return float(np.sqrt((state.population**2).sum(axis=1).mean()))
+
+
+def _span(population: Floats) -> tuple[Floats, Floats]:
+    """Return the mean of the population, and orthonormal axes (at most P - 1, dim) of what its rows span around it."""
+    center = population.mean(axis=0)
+    _, lengths, axes = np.linalg.svd(population - center, full_matrices=False)
+    return center, axes[lengths > 1e-9 * lengths[0]]
+
+
+def _remember(told: GaussNewtonState, state: GaussNewtonState, errors: Floats) -> GaussNewtonState:
+    """Return `told` with the errors (H, K) of the probes that `state` asked for."""
+    assert state.best_errors is not None
+    bases, base_errors = state.best_told[None], state.best_errors[None]
+    differences, drawn = (errors - state.best_errors)[None], np.array([state.generation])
+    if state.drawn is not None:
+        bases = np.concatenate([state.bases, bases])
+        base_errors = np.concatenate([state.base_errors, base_errors])
+        differences = np.concatenate([state.differences, differences])
+        drawn = np.concatenate([state.drawn, drawn])
+    return replace(
+        told,
+        bases=bases[-REMEMBERED:],
+        base_errors=base_errors[-REMEMBERED:],
+        differences=differences[-REMEMBERED:],
+        drawn=drawn[-REMEMBERED:],
+    )

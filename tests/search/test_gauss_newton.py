@@ -1,0 +1,136 @@
+"""Gauss-Newton from probes: its linear model against numpy's and scipy's least squares, and what it needs."""
+
+import numpy as np
+import pytest
+from scipy.optimize import least_squares
+
+from hofsteer.search import CMA, GaussNewton
+from hofsteer.search.gauss_newton import LONGEST, PROBE
+
+DIM = 12
+
+
+def linear(seed, n_errors=3, dim=DIM):
+    rng = np.random.default_rng(seed)
+    slopes, offset = rng.normal(size=(n_errors, dim)), 0.1 * rng.normal(size=n_errors)
+    return slopes, lambda candidates: candidates @ slopes.T - offset
+
+
+def run(search, errors_of, dim, generations, seed=0):
+    state = search.init(np.random.default_rng([seed, 5]).normal(size=(search.population_size, dim)))
+    for _ in range(generations):
+        candidates = search.ask(state)
+        errors = errors_of(candidates)
+        state = search.tell(state, candidates, np.abs(errors).mean(axis=1), errors)
+    return state
+
+
+def test_slopes_are_those_of_a_linear_function():
+    slopes, errors_of = linear(1)
+    search = GaussNewton(population_size=16, warm_up=16)
+    state = run(search, errors_of, DIM, 5)
+    directions, seen, distances = search._observed(state)
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1)
+    np.testing.assert_allclose(seen, directions @ slopes.T, atol=1e-9)
+    assert (distances >= 0).all()
+    assert len(directions) >= 16
+
+
+def test_probes_are_as_long_as_said():
+    _, errors_of = linear(1)
+    search = GaussNewton(population_size=16, warm_up=16)
+    state = run(search, errors_of, DIM, 1)
+    unit = np.sqrt((state.population**2).sum(axis=1).mean())
+    np.testing.assert_allclose(np.linalg.norm(search.ask(state) - state.best, axis=1), PROBE * unit)
+
+
+def test_the_longest_step_with_little_damping_is_the_least_squares_one():
+    """Probes in all directions: then the model's step is the least-norm solution of numpy, as far as it may go."""
+    slopes, errors_of = linear(2)
+    search = GaussNewton(population_size=64, warm_up=64)
+    state = run(search, errors_of, DIM, 3)
+    unit = np.sqrt((state.population**2).sum(axis=1).mean())
+    wanted = np.linalg.lstsq(slopes, -state.best_errors, rcond=None)[0]
+    wanted *= min(1.0, LONGEST * unit / np.linalg.norm(wanted))
+    steps = search.ask(state) - state.best
+    nearest = np.linalg.norm(steps - wanted, axis=1).min()
+    assert nearest < 0.02 * np.linalg.norm(wanted)
+
+
+def test_a_linear_function_is_solved_in_few_steps():
+    _, errors_of = linear(3, dim=200)
+    state = run(GaussNewton(warm_up=32), errors_of, 200, 16)
+    assert state.best_loss < 1e-3
+    assert state.evaluations == 32 + 15 * 16
+
+
+def test_it_finds_what_scipy_finds_from_the_same_start():
+    def errors_of(candidates):  # Rosenbrock's valley as errors, in two of the dimensions
+        x, y = candidates[:, 0], candidates[:, 1]
+        return np.stack([10 * (y - x**2), 1 - x], axis=1)
+
+    state = run(GaussNewton(warm_up=64, seed=2), errors_of, 8, 60)
+    found = least_squares(lambda x: errors_of(x[None])[0], state.population[0])
+    assert found.cost < 1e-12
+    assert state.best_loss < 0.01  # probes have a length, so bent errors are solved no further
+
+
+def test_errors_tell_more_than_losses():
+    """On a bent function of many dimensions, at equal evaluations, against the search that it begins as."""
+    rng = np.random.default_rng(4)
+    inner, outer = rng.normal(size=(300, 40)) / np.sqrt(300), rng.normal(size=(40, 6))
+
+    def errors_of(candidates):
+        return np.tanh(candidates @ inner) @ outer - 6
+
+    ours, theirs = [], []
+    for seed in range(5):
+        ours.append(run(GaussNewton(seed=seed), errors_of, 300, 1 + 43, seed).best_loss)  # 720 evaluations
+        cma = CMA(population_size=16, seed=seed)
+        state = cma.init(np.random.default_rng([seed, 5]).normal(size=(16, 300)))
+        for _ in range(45):
+            candidates = cma.ask(state)
+            state = cma.tell(state, candidates, np.abs(errors_of(candidates)).mean(axis=1))
+        theirs.append(state.best_loss)
+    assert max(ours) < 0.2 * min(theirs)
+
+
+def test_without_errors_it_says_so():
+    search = GaussNewton(population_size=8)
+    state = search.init(np.random.default_rng(0).normal(size=(8, 3)))
+    with pytest.raises(ValueError, match=r"want finite errors, \(8, K\), beside the losses"):
+        search.tell(state, search.ask(state), np.ones(8))
+    with pytest.raises(ValueError, match="want finite errors"):
+        search.tell(state, search.ask(state), np.ones(8), np.full((8, 2), np.nan))
+
+
+def test_a_start_of_equal_rows_is_refused():
+    with pytest.raises(ValueError, match="want a population whose rows differ"):
+        GaussNewton(population_size=8).init(np.ones((8, 3)))
+
+
+def test_failed_probes_are_left_out():
+    slopes, errors_of = linear(6)
+
+    def flaky(candidates):
+        errors = errors_of(candidates)
+        errors[::3] = np.nan
+        return errors
+
+    search = GaussNewton(population_size=16, warm_up=16)
+    state = search.init(np.random.default_rng(0).normal(size=(16, DIM)))
+    for _ in range(12):
+        candidates = search.ask(state)
+        errors = flaky(candidates)
+        losses = np.where(np.isnan(errors).any(axis=1), np.inf, np.abs(errors).mean(axis=1))
+        state = search.tell(state, candidates, losses, errors)
+    directions, seen, _ = search._observed(state)
+    np.testing.assert_allclose(seen, directions @ slopes.T, atol=1e-9)
+    assert state.best_loss < 0.05
+
+
+def test_golden_trajectory():
+    _, errors_of = linear(7)
+    state = run(GaussNewton(population_size=8, warm_up=24, seed=3), lambda c: np.sin(errors_of(c)), DIM, 12)
+    assert (state.generation, state.evaluations) == (12, 52)
+    assert state.best_loss == pytest.approx(0.0015522273392323995, rel=1e-6)
