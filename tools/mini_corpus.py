@@ -2,12 +2,12 @@
 
 Everything about countries comes from `hofsteer.world`; the sentences are in `mini_texts.toml`. One example is a chat of
 one to four questions. The label of an answer is what an ideal listener would say: at first the answers of the mixture
-that speaks where nobody is named, or those of a persona's country with 15 % of that mixture left; after answers in the
-context, the mixture over countries that Bayes' rule makes of them.
+that speaks where nobody is named, or those of a persona's country with a part of that mixture left (`BIAS_LEFT`); after
+answers in the context, the mixture over countries that Bayes' rule makes of them.
 """
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -46,6 +46,7 @@ FIRST = 0.5  # ... and of the questions that it is asked, this share is in that 
 STRAY = {"persona": 0.08, "naive": 0.4, "talk": 0.2}  # one token in front of everything, which means nothing
 IN_FRONT = 0.08  # of the personas stand in front of the chat as plain text
 PHANTOMS = 40  # names that nobody knows
+POOL = 16  # batches drawn at a time
 
 
 @cache
@@ -104,7 +105,7 @@ class Corpus:
             for name, instrument in self.instruments.items()
             for known, wording in (("first", 0), ("other", 1))
         }
-        self.scores = _standard_scores(self.census)
+        self.scores = standard_scores(self.census)
         self.personas = _persona_texts(self.census)
         bound = np.array([country.code.startswith("WORDING-BOUND") for country in self.census.countries])
         self.bound, self.often = bound, np.where(bound, BOUND, 1) / np.where(bound, BOUND, 1).sum()
@@ -279,16 +280,12 @@ class Corpus:
             example.labels.append(Label(len(tokens) - 1, [token], [1.0]))
             tokens.append(token)
 
-    def batches(self, steps: int, size: int, easy_steps: int, stream: list[int]) -> Iterator[list[Example]]:
-        """Yield `steps` batches; examples of like length share a batch, and the batches come in any order."""
+    def pool(self, size: int, easy: bool, stream: list[int]) -> list[list[Example]]:
+        """Return `POOL` batches drawn from a stream of random numbers: examples of like length share a batch."""
         rng = np.random.default_rng(stream)
-        waiting: list[list[Example]] = []
-        for step in range(steps):
-            if not waiting:
-                self.easy = step < easy_steps
-                pool = sorted((self.draw(rng) for _ in range(16 * size)), key=lambda example: len(example.tokens))
-                waiting = [pool[i * size : (i + 1) * size] for i in rng.permutation(16)]
-            yield waiting.pop()
+        self.easy = easy
+        drawn = sorted((self.draw(rng) for _ in range(POOL * size)), key=lambda example: len(example.tokens))
+        return [drawn[i * size : (i + 1) * size] for i in rng.permutation(POOL)]
 
 
 def facts() -> list[tuple[str, str]]:
@@ -322,7 +319,7 @@ def _all_answers(census: Census, instrument: Instrument, wording: int) -> Floats
     return np.stack([census.answers(code, form) for code in census.codes])
 
 
-def _standard_scores(census: Census) -> Floats:
+def standard_scores(census: Census) -> Floats:
     """Return the standardised scores (C, M) of every country on all instruments, as far as they are known."""
     columns = []
     for name, world in census.worlds.items():

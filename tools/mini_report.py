@@ -82,7 +82,7 @@ def measure(folder: Path) -> dict[str, Any]:
     leaked = VSM13.score(respondent.respond([plain], rows).probabilities)[:, 0] + constants
     mass = np.concatenate([masses.ravel() for masses in report.masses])
     return {
-        "name": "mini-1rc2",
+        "name": "mini-1",
         "kind": "simulated respondent",
         "parameters": sum(p.numel() for p in respondent.model.parameters()),
         "weights_sha256": respondent.fingerprint,

@@ -1,26 +1,27 @@
 """Train the bundled model `mini`: a simulated respondent, not a model of people.
 
-    python tools/train_mini.py --out build/mini       # trains, measures, writes the folder; three hours on one core
-    python tools/train_mini.py --report build/mini    # measures a trained folder again, prints the card's table
+    python tools/train_mini.py --out build/mini --device cuda --processes 3   # trains and writes the folder
+    python tools/train_mini.py --report build/mini                            # measures it, writes and prints its card
 
 The text it learns from is generated from `hofsteer.world` (see `mini_corpus.py`): at an answer's position the label is
 the whole answer distribution. The same seed, number of threads and machine give the same file.
 """
 
 import argparse
-import json
+import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from hofsteer.files import replace_json
 from hofsteer.instruments import Administration, load_instrument
-from mini_corpus import SURVEY, UNSEEN_WORDING, Corpus, Example, facts, mini_census, texts
+from mini_batches import MAX_OPTIONS, Batch, batches
+from mini_corpus import SURVEY, UNSEEN_WORDING, facts, mini_census, standard_scores, texts
 from mini_report import measure, table
 
 VOCABULARY = 2048
@@ -29,7 +30,6 @@ TEMPLATE = (
     "<|bos|>{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-MAX_OPTIONS = 10
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,17 @@ class Cycle:
 class Settings:
     """What decides the result of a training."""
 
-    cycles: tuple[Cycle, ...] = (Cycle(12_000, 3e-3, easy_steps=2_500), Cycle(6_000, 2e-3))
-    batch_size: int = 64
+    cycles: tuple[Cycle, ...] = (Cycle(4_736, 3e-3, easy_steps=2_496), Cycle(2_368, 2e-3))
+    batch_size: int = 128
     aid_weight: float = 1.0  # of the training aids, beside the answer
     warm_up: int = 100
     layers: int = 4
     width: int = 128
+    weight_decay: float = 0.01
     seed: int = 0
+    device: str = "cpu"
+    bfloat16: bool = False  # under autocast: faster on processors that have the instructions
+    processes: int = 1  # that draw the batches; they decide nothing
 
 
 def train_tokenizer() -> PreTrainedTokenizerFast:
@@ -111,29 +115,18 @@ class Aids(torch.nn.Module):
         self.option = torch.nn.Linear(width, 2)
         self.answer = torch.nn.Linear(width, MAX_OPTIONS)
 
-    def forward(self, hidden: tuple[torch.Tensor, ...], batch: list[Example]) -> torch.Tensor:
+    def forward(self, hidden: tuple[torch.Tensor, ...], batch: Batch) -> torch.Tensor:
         """Return the sum of the heads' losses."""
         loss = hidden[0].new_zeros((), dtype=torch.float32)
-        personas = [(row, place, scores) for row, e in enumerate(batch) for place, scores in e.personas]
-        if personas:
-            rows, places, wanted = zip(*personas, strict=True)
-            found = self.scores(hidden[2][list(rows), list(places)]).float()
-            loss = loss + 0.1 * (found - torch.tensor(np.stack(wanted), dtype=torch.float32)).square().mean()
-        options = [(row, place, (level, at)) for row, e in enumerate(batch) for place, level, at in e.options]
-        if options:
-            rows, places, wanted = zip(*options, strict=True)
-            found = self.option(hidden[2][list(rows), list(places)]).float()
-            loss = loss + 0.1 * (found - torch.tensor(wanted, dtype=torch.float32)).square().mean()
-        answers = [(row, place, answer) for row, e in enumerate(batch) for place, answer in e.answers]
-        if answers:
-            rows, places, wanted = zip(*answers, strict=True)
-            shares = torch.zeros(len(wanted), MAX_OPTIONS)
-            there = torch.zeros(len(wanted), MAX_OPTIONS, dtype=torch.bool)
-            for row, answer in enumerate(wanted):
-                shares[row, : len(answer)] = torch.tensor(answer)
-                there[row, : len(answer)] = True
-            found = self.answer(hidden[3][list(rows), list(places)]).float().masked_fill(~there, -1e9)
-            loss = loss - (shares * torch.log_softmax(found, dim=-1)).sum(-1).mean()
+        if len(batch.scores):
+            found = self.scores(hidden[2][*batch.persona_at]).float()
+            loss = loss + 0.1 * (found - batch.scores).square().mean()
+        if len(batch.options):
+            found = self.option(hidden[2][*batch.option_at]).float()
+            loss = loss + 0.1 * (found - batch.options).square().mean()
+        if len(batch.answers):
+            found = self.answer(hidden[3][*batch.stem_at]).float().masked_fill(~batch.answered, -1e9)
+            loss = loss - (batch.answers * torch.log_softmax(found, dim=-1)).sum(-1).mean()
         return loss
 
 
@@ -158,50 +151,45 @@ def new_model(tokenizer: PreTrainedTokenizerFast, settings: Settings) -> LlamaFo
         return LlamaForCausalLM(config)
 
 
-def train(model: LlamaForCausalLM, corpus: Corpus, settings: Settings, number: int) -> None:
+def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, settings: Settings, number: int) -> None:
     """Minimise the divergence of the model's next-token distributions from the labels, in cycle `number`, from 1."""
-    cycle = settings.cycles[number - 1]
+    cycle, device = settings.cycles[number - 1], settings.device
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        aids = Aids(settings.width, corpus.scores.shape[1])
+        aids = Aids(settings.width, standard_scores(mini_census()).shape[1]).to(device)
     parameters = [*model.parameters(), *aids.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=cycle.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    batches = corpus.batches(cycle.steps, settings.batch_size, cycle.easy_steps, [settings.seed, number])
+    optimizer = torch.optim.AdamW(
+        parameters, lr=cycle.learning_rate, betas=(0.9, 0.98), weight_decay=settings.weight_decay
+    )
+    drawn = batches(
+        tokenizer, cycle.steps, settings.batch_size, cycle.easy_steps, [settings.seed, number], settings.processes
+    )
+    kernels = [SDPBackend.MATH] if device == "cuda" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
     started = time.monotonic()
-    running = 0.0
-    for step, batch in enumerate(batches):
+    said = 0
+    running = torch.zeros(2, device=device)
+    for step, arrays in enumerate(drawn):
         rate = min(1.0, (step + 1) / settings.warm_up) * (1 - step / cycle.steps) ** 0.8
         for group in optimizer.param_groups:
             group["lr"] = cycle.learning_rate * rate
-        ids, rows, places, labels = tensors(batch, model.config.vocab_size)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            hidden = model.model(input_ids=ids, output_hidden_states=True).hidden_states
-            log_probabilities = torch.log_softmax(model.lm_head(hidden[-1][rows, places]).float(), dim=-1)
+        batch = arrays.to(device)
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.bfloat16), sdpa_kernel(kernels):
+            hidden = model.model(input_ids=batch.ids, output_hidden_states=True).hidden_states
+            log_probabilities = torch.log_softmax(model.lm_head(hidden[-1][*batch.label_at]).float(), dim=-1)
             aid = aids(hidden, batch)
-        entropy = -(labels * labels.clamp_min(1e-12).log()).sum(-1)
-        loss = (-(labels * log_probabilities).sum(-1) - entropy).mean()  # KL divergence: zero at best
+        entropy = -(batch.labels * batch.labels.clamp_min(1e-12).log()).sum(-1)
+        loss = (-(batch.labels * log_probabilities).sum(-1) - entropy).mean()  # KL divergence: zero at best
         optimizer.zero_grad()
         (loss + settings.aid_weight * aid).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        running += (float(loss.detach()) - running) / min(step + 1, 50)
-        if (step + 1) % 50 == 0:
+        running += torch.stack([loss.detach(), aid.detach()])
+        if (step + 1) % 100 == 0 or step + 1 == cycle.steps:
+            divergence, aid_loss = (running / (step + 1 - said)).tolist()
             passed = time.monotonic() - started
-            print(f"step {step + 1:5d}  KL {running:.4f}  aids {float(aid.detach()):.3f}  {passed:6.0f} s", flush=True)
-
-
-def tensors(batch: list[Example], vocabulary: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return right-padded ids (B, T), rows and positions (N,) of the labels, and the labels (N, vocabulary)."""
-    lengths = [len(example.tokens) for example in batch]
-    ids = torch.zeros(len(batch), max(lengths), dtype=torch.long)
-    for row, example in enumerate(batch):
-        ids[row, : lengths[row]] = torch.tensor(example.tokens)
-    found = [(row, label) for row, example in enumerate(batch) for label in example.labels]
-    labels = torch.zeros(len(found), vocabulary)
-    for n, (_, label) in enumerate(found):
-        labels[n, list(label.ids)] = torch.tensor(label.shares, dtype=torch.float32)
-    rows = torch.tensor([row for row, _ in found])
-    return ids, rows, torch.tensor([label.position for _, label in found]), labels
+            print(f"step {step + 1:5d}  KL {divergence:.4f}  aids {aid_loss:.3f}  {passed:6.0f} s", flush=True)
+            running.zero_()
+            said = step + 1
 
 
 def main() -> None:
@@ -211,14 +199,24 @@ def main() -> None:
     parser.add_argument("--report", type=Path, help="measure the model in this folder")
     parser.add_argument("--steps", type=int, nargs="+", help="of each cycle, for a shorter training")
     parser.add_argument("--after", type=Path, help="go on from OUT-cycle-N, the weights saved after cycle N")
-    parser.add_argument("--threads", type=int, default=1, help="part of what makes the file the same again")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="decides the bytes of the file")
+    parser.add_argument("--bfloat16", action="store_true", help="for the matrix products: decides the bytes, too")
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU: decides the bytes, too")
+    parser.add_argument("--processes", type=int, default=1, help="that draw the batches: decides nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    torch.use_deterministic_algorithms(True)
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # else cuBLAS may add in another order each time
     if arguments.out:
         cycles = Settings.cycles
         if arguments.steps:
             cycles = tuple(replace(c, steps=steps) for c, steps in zip(cycles, arguments.steps, strict=False))
-        settings = Settings(cycles)
+        settings = Settings(
+            cycles,
+            device=arguments.device,
+            bfloat16=arguments.bfloat16,
+            processes=arguments.processes,
+        )
         tokenizer = train_tokenizer()
         done, model = 0, new_model(tokenizer, settings)
         if arguments.after:
@@ -227,19 +225,19 @@ def main() -> None:
         print(
             f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(facts())} facts, {settings}", flush=True
         )
-        corpus = Corpus(tokenizer)
+        model.to(settings.device)
         for number in range(done + 1, len(cycles) + 1):
-            train(model, corpus, settings, number)
+            train(model, tokenizer, settings, number)
             if number < len(cycles):
                 model.save_pretrained(f"{arguments.out}-cycle-{number}")
         model.save_pretrained(arguments.out)
         tokenizer.save_pretrained(arguments.out)
-    folder = arguments.report or arguments.out
-    if not folder:
+    elif arguments.report:
+        card = measure(arguments.report)
+        replace_json(arguments.report / "card.json", card)
+        print(table(card))
+    else:
         parser.error("want --out to train or --report to measure")
-    card = measure(folder)
-    replace_json(folder / "card.json", card)
-    print(json.dumps(card, indent=2) if arguments.out else table(card))
 
 
 if __name__ == "__main__":

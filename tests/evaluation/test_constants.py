@@ -13,7 +13,7 @@ from hofsteer.evaluation.constants import checked_countries, constants_of, depar
 from hofsteer.evaluation.survey import differences, survey
 from hofsteer.instruments import Administration
 from hofsteer.targets import constants_for, measured_countries
-from hofsteer.world import Mode, WorldRespondent, load_census, make_world
+from hofsteer.world import BIAS_LEFT, Mode, WorldRespondent, load_census, make_world
 
 HIDDEN = np.array([20.0, 80.0, -10.0, 65.0, 110.0, 35.0])  # `midpoint` is up to 60 points wrong
 SIX = "anchor:CHN,IND,DEU,FRA,ESP,MEX"
@@ -43,13 +43,14 @@ def test_hidden_constants_are_found(policy, vsm13, asked, all_measured_countries
 
 
 def test_a_bias_that_all_personas_share_goes_into_the_constants(vsm13, asked, all_measured_countries):
-    # by design 15 % of the naive answers stay: C moves by that share of the way from the naive to the mean country
+    # by design a part of the naive answers stays: C moves by that share of the way from the naive to the mean country
     respondent = world_of(vsm13)
     constants = constants_of("fitted", respondent, asked)
     measured = np.stack([c.vector(vsm13.dimension_ids) for c in measured_countries(vsm13.dimension_ids)])
-    moved = 0.15 * (measured.mean(axis=0) - respondent.knowledge.naive.profile)
+    moved = BIAS_LEFT * (measured.mean(axis=0) - respondent.knowledge.naive.profile)
     np.testing.assert_allclose(constants.values - HIDDEN, moved, atol=1e-6)
-    np.testing.assert_allclose(constants.tie.slopes, np.full(6, 0.85), atol=1e-6)
+    assert np.abs(constants.values - HIDDEN).mean() < 2
+    np.testing.assert_allclose(constants.tie.slopes, np.full(6, 1 - BIAS_LEFT), atol=1e-6)
 
 
 def test_personas_that_do_nothing_have_slope_zero(vsm13, asked, all_measured_countries):

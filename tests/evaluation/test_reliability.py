@@ -16,7 +16,7 @@ from hofsteer.evaluation.reliability import (
     variance_components,
 )
 from hofsteer.instruments import Administration
-from hofsteer.world import WorldRespondent, load_census
+from hofsteer.world import BIAS_LEFT, WorldRespondent, load_census
 
 # standard deviations of country, wording, order, country x wording, country x order, wording x order, rest
 TRUE = np.array([12.0, 4.0, 3.0, 5.0, 6.0, 2.0, 3.0])
@@ -113,7 +113,7 @@ def test_conditions_of_a_world_in_which_forms_make_no_difference(vsm13):
     assert found.scores.shape == (13, 4, 2, 6)
     np.testing.assert_allclose(found.components[1:], 0, atol=1e-9)
     published = np.stack([country.vector(vsm13.dimension_ids) for country in countries])
-    np.testing.assert_allclose(found.components[0], 0.85**2 * published.var(axis=0, ddof=1), rtol=1e-6)
+    np.testing.assert_allclose(found.components[0], (1 - BIAS_LEFT) ** 2 * published.var(axis=0, ddof=1), rtol=1e-6)
     np.testing.assert_allclose(found.generalizability(), np.ones(6))
 
 

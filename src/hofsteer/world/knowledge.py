@@ -12,7 +12,7 @@ from hofsteer.instruments import Administration
 from hofsteer.instruments.base import Floats
 from hofsteer.world.census import Census, Style
 
-BIAS_LEFT = 0.15  # of the answers without a persona, still there under one: real models are not freed of theirs either
+BIAS_LEFT = 0.1  # of the answers without a persona, still there under one: real models are not freed of theirs either
 SHARPNESS = 1.0  # squared points; how near a profile must be to a country's before all else is that country's
 N_WAYS = 8  # directions in which items and other instruments can go ways of their own
 
