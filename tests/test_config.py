@@ -121,7 +121,10 @@ def test_set_without_key_or_value(text):
         ("tokens=1", "unknown setting 'tokens'; did you mean 'space.tokens'?"),
         ("targets=JPN", "unknown setting 'targets'; did you mean 'target'?"),
         ("xyzzy=1", "unknown setting 'xyzzy'"),
-        ("search.strategy=rand/1", "search.name = 'gauss-newton' has no setting 'search.strategy'; name the search"),
+        (
+            "search.strategy=rand/1",
+            "search.name = 'gauss-newton' has no setting 'search.strategy'; name 'de', which has it",
+        ),
         (
             "search.name=dee",
             "search.name wants 'gauss-newton', 'de', 'shade', 'lshade', 'sep-cma', 'cma', 'pso', 'random', 'adam', "

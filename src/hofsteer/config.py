@@ -368,7 +368,9 @@ def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
         case "extra_forbidden":
             keys = _keys(model)
             if key in keys:  # known, but of another search
-                return f"search.name = {search!r} has no setting {key!r}; name the search that has it"
+                owner = next(one for one in get_args(SearchSettings) if parts[-1] in one.model_fields)
+                name = get_args(owner.model_fields["name"].annotation)[0]
+                return f"search.name = {search!r} has no setting {key!r}; name {name!r}, which has it"
             by_end = {name.rpartition(".")[2]: name for name in reversed(keys)}  # `seed` stands for `search.seed`
             hint = did_you_mean(by_end.get(key, key), keys)
             return f"unknown setting {key!r}{hint}"

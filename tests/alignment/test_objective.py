@@ -250,3 +250,21 @@ def test_noise_floor_is_that_of_the_target_s_dimensions(vsm13, neutral_answers):
     longer = np.array([False, False, False, False, True, True])  # LTO and IVR
     assert make(vsm13, respondent, target="SAU@hofstede-2015").noise_floor == vsm13.noise_floor(50, compared=longer)
     assert np.isnan(make(vsm13, respondent, target=None).noise_floor)
+
+
+def test_the_mean_size_of_the_errors_is_the_loss(vsm13, neutral_answers):
+    table = certain(vsm13, {"Q7": 4, "Q18": 5, "Q24": 4})
+    plain = make(vsm13, ScriptedRespondent(table), wordings=(0, 1))
+    found = plain.evaluate()
+    assert found.errors.shape == (1, 12)
+    np.testing.assert_allclose(found.errors[0, :6], [31, 4, -45, 13, -38, 8])  # of the case by hand, above
+    np.testing.assert_allclose(np.abs(found.errors).mean(axis=1), found.losses)
+    weighted = replace(plain, settings=ObjectiveSettings(weights={"PDI": 3, "IVR": 0}))
+    found = weighted.evaluate()
+    np.testing.assert_allclose(np.abs(found.errors).mean(axis=1), found.objectives)
+    priced = replace(plain, settings=ObjectiveSettings(mass_penalty=40, mass_threshold=1.0))
+    half_lost = ScriptedRespondent(table, valid_mass=0.5)
+    found = replace(priced, respondent=half_lost).evaluate()
+    assert found.errors.shape == (1, 13)
+    np.testing.assert_allclose(np.abs(found.errors).sum(axis=1) / 12, found.objectives)
+    assert found.objectives[0] == pytest.approx(found.losses[0] + 20)

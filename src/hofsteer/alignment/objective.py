@@ -108,6 +108,7 @@ class Objective:
         failed = np.array([reason is not None for reason in reasons])
         losses = objectives = np.full(len(failed), np.nan)
         item_losses = self.item_losses(probabilities)
+        penalties = self._penalties(responses.valid_mass, drift)
         if self.target is not None:
             goal = self.target.vector(self.instrument.dimension_ids)
             losses = index_loss(scores, goal).mean(axis=1)
@@ -117,8 +118,8 @@ class Objective:
                 objectives = item_losses[minimised]
         return Evaluation(
             losses=np.where(failed, np.inf, losses),
-            objectives=np.where(failed, np.inf, objectives + self._penalties(responses.valid_mass, drift)),
-            errors=self.errors(scores, probabilities),
+            objectives=np.where(failed, np.inf, objectives + penalties),
+            errors=self.errors(scores, probabilities, penalties),
             scores=scores.mean(axis=1),
             form_scores=scores,
             item_means=self.instrument.item_means(probabilities).mean(axis=1),
@@ -131,11 +132,12 @@ class Objective:
             item_losses={kind: np.where(failed, np.inf, found) for kind, found in item_losses.items()},
         )
 
-    def errors(self, scores: Floats, probabilities: Floats) -> Floats:
+    def errors(self, scores: Floats, probabilities: Floats, penalties: Floats) -> Floats:
         """Return by how much answers miss the target, form by form, (P, E); none without a target.
 
         For the index loss the differences of scores (P, A, M), weighted so that the mean of their sizes is the loss.
         For losses between answers those of probabilities (P, A, I, K), in hundredths: both losses vanish with them.
+        Where something has a price, the penalties (P,) are one error more, as large as all others would have to be.
         """
         if self.target is None:
             return np.zeros((len(scores), 0))
@@ -149,7 +151,10 @@ class Objective:
             assert items is not None, "which check_settings refuses"
             asked = (probabilities - items.shares)[:, :, items.known]
             missed = 100 * asked[..., ~np.isnan(items.values[items.known])]
-        return np.asarray(missed.reshape(len(missed), -1))
+        missed = missed.reshape(len(missed), -1)
+        if self.settings.mass_penalty or self.settings.drift_penalty:
+            missed = np.column_stack([missed, missed.shape[1] * penalties])
+        return np.asarray(missed)
 
     def item_losses(self, probabilities: Floats) -> dict[ItemLoss, Floats]:
         """Return the item losses (...) of answers (..., A, I, K), mean over administrations; empty without a goal."""

@@ -36,15 +36,16 @@ from hofsteer.search.base import (
     own_start,
     register,
 )
-from hofsteer.search.cma import CMA, CMAState, clipped
+from hofsteer.search.cma import CMA, MAX_DIM, CMAState, clipped
 
-PROBES = 1  # the one random stream
+PROBES, CHOICE = 1, 2  # random streams
 PROBE = 0.02  # length of a probe; this and the other lengths are in units of the starting vectors' own
 LONGEST = 0.2  # step
-SHORTER = (1.0, 0.5, 0.25, 0.125)  # lengths that are tried, in parts of the model's own step or of the longest
+LENGTHS = 4  # that are tried at least, each half of the one before, from the model's own step or the longest
 DAMPINGS = (1e-3, 0.1, 1.0)  # in units of the mean square of the singular values of the slopes
 TRUSTED = (0.25, 1.0)  # distances at which an observation's error is as large as what it observes
 EXACT = 1e-3  # error variance of an observation made here, in units of what it observes
+FLAT = 1e-12  # mean square slope below which there is nothing to follow, in units of the errors over a vector's length
 REMEMBERED = 24  # generations of probes
 CMA_PREFIX = "cma_"
 
@@ -135,9 +136,11 @@ class GaussNewton:
         if state.cma is not None:
             center, axes = _span(state.population)
             return clipped(center + self._cma.ask(state.cma) @ axes, state.bounds)
+        probes = self._probes(state, state.generation, state.best_told)
         if self._probes_now(state):
-            return self._probes(state, state.generation, state.best_told)
-        return clipped(state.best_told + self._steps(state), state.bounds)
+            return probes
+        steps = clipped(state.best_told + self._steps(state), state.bounds)
+        return np.concatenate([steps, probes[len(steps) :]])  # probes again where there is nothing to follow
 
     def tell(
         self, state: GaussNewtonState, candidates: Floats, losses: Floats, errors: Floats | None = None
@@ -158,8 +161,10 @@ class GaussNewton:
         check_told((size, state.population.shape[1]), state.bounds, candidates, losses)
         failed = np.isposinf(losses)
         errors = np.full((size, 0), np.nan) if errors is None else np.asarray(errors, dtype=np.float64)
-        if errors.ndim != 2 or len(errors) != size or errors.size == 0 or not np.isfinite(errors[~failed]).all():
-            raise ValueError(f"want finite errors, ({size}, K), beside the losses; got {errors.shape}")
+        if errors.ndim != 2 or len(errors) != size or errors.size == 0:
+            raise ValueError(f"want errors of shape ({size}, K) beside the losses, got {errors.shape}")
+        if (wrong := ~np.isfinite(errors[~failed])).any():
+            raise ValueError(f"want finite errors where the loss is finite, got {errors[~failed][wrong][0]}")
         told = replace(state, generation=state.generation + 1, evaluations=state.evaluations + size)
         if state.generation > 0 and state.cma is None and self._probes_now(state):
             told = _remember(told, state, np.where(failed[:, None], np.nan, errors))
@@ -191,6 +196,8 @@ class GaussNewton:
             return self._cma.tell(state.cma, self._cma.ask(state.cma), losses)
         center, axes = _span(state.population)
         order = losses.argsort(kind="stable")[: self._half]
+        if np.isfinite(told.best_loss) and (state.population[order] == state.population[order[0]]).all():
+            return None  # nothing to tell a spread from
         begun = self._cma.init((state.population[order] - center) @ axes.T)
         return self._cma.tell(begun, begun.population, losses[order])
 
@@ -208,27 +215,31 @@ class GaussNewton:
         return clipped(base + PROBE * _unit(state) / lengths * normal, state.bounds)
 
     def _steps(self, state: GaussNewtonState) -> Floats:
-        """Return the steps (H, dim) from the best that the linear model proposes, by trust, damping and length."""
+        """Return up to H steps (n, dim) from the best that the linear model proposes, by trust, damping and length."""
         assert state.best_errors is not None
         directions, slopes, distances = self._observed(state)
         products = directions @ directions.T
+        flat = FLAT * float(state.best_errors @ state.best_errors) / _unit(state) ** 2
         weights: list[Floats] = []  # of the directions, one row a step
         for trusted in TRUSTED:
             variances = (distances / (trusted * _unit(state))) ** 2 + EXACT
             shares = np.linalg.solve(products + np.diag(variances), slopes)  # (N, K); slopes = directions' shares
             squares = shares.T @ products @ shares  # (K, K), of the slopes
-            mean_square = max(float(np.trace(squares)) / len(squares), np.finfo(float).tiny)
+            mean_square = float(np.trace(squares)) / len(squares)
+            if not mean_square > flat or not np.isfinite(squares).all():
+                continue
             for damping in DAMPINGS:
                 damped = squares + damping * mean_square * np.eye(len(squares))
                 weights.append(shares @ np.linalg.solve(damped, -state.best_errors))
-        lengths = np.sqrt([max(float(weight @ products @ weight), np.finfo(float).tiny) for weight in weights])
+        if not weights or not state.best_errors.any():
+            return np.empty((0, len(state.best_told)))
+        lengths = np.sqrt([float(weight @ products @ weight) for weight in weights])
         held = np.minimum(1.0, LONGEST * _unit(state) / lengths)
-        tried = [part * hold * weight for part, (weight, hold) in product(SHORTER, zip(weights, held, strict=True))]
-        rng = np.random.default_rng([self.seed, state.generation, PROBES])
+        halvings = 0.5 ** np.arange(max(LENGTHS, -(-self._half // len(weights))))
+        tried = [part * hold * weight for part, (weight, hold) in product(halvings, zip(weights, held, strict=True))]
+        rng = np.random.default_rng([self.seed, state.generation, CHOICE])
         chosen = np.sort(rng.permutation(len(tried))[: self._half])
-        steps = np.zeros((self._half, len(state.best_told)))  # if there are fewer, the rest stays where it is
-        steps[: len(chosen)] = np.stack([tried[k] for k in chosen]) @ directions
-        return steps
+        return np.stack([tried[k] for k in chosen]) @ directions
 
     def _observed(self, state: GaussNewtonState) -> tuple[Floats, Floats, Floats]:
         """Return directions (N, dim), slopes of the errors along them (N, K), and how far away they were seen (N,)."""
@@ -237,23 +248,25 @@ class GaussNewton:
         assert state.best_errors is not None
         assert state.differences is not None
         assert state.drawn is not None
-        best = state.best_told
-        probes = [
-            self._probes(state, int(generation), base) - base
-            for generation, base in zip(state.drawn, state.bases, strict=True)
-        ]
-        places = np.concatenate([state.bases, best[None]])
+        best, half, dim = state.best_told, self._half, len(state.best_told)
+        count = len(state.drawn)
+        steps = np.empty((count * half + count, dim))  # in place: with a large model this is what takes memory
+        for n, (generation, base) in enumerate(zip(state.drawn, state.bases, strict=True)):
+            np.subtract(self._probes(state, int(generation), base), base, out=steps[n * half : (n + 1) * half])
+        walked = steps[count * half :]  # from one base to the next
+        np.subtract(state.bases[1:], state.bases[:-1], out=walked[:-1])
+        np.subtract(best, state.bases[-1], out=walked[-1])
         errors = np.concatenate([state.base_errors, state.best_errors[None]])
-        walked = np.diff(places, axis=0)  # from one base to the next
-        steps = np.concatenate([*probes, walked])
         changes = np.concatenate([*state.differences, np.diff(errors, axis=0)])
         away = np.linalg.norm(state.bases - best, axis=1)
-        middles = np.linalg.norm(places[:-1] + walked / 2 - best, axis=1)
-        distances = np.concatenate([np.repeat(away, self._half), middles])
+        middles = np.linalg.norm(state.bases + walked / 2 - best, axis=1)
+        distances = np.concatenate([np.repeat(away, half), middles])
         lengths = np.linalg.norm(steps, axis=1)
         kept = (lengths > 0) & np.isfinite(changes).all(axis=1)
-        lengths = lengths[kept, None]
-        return steps[kept] / lengths, changes[kept] / lengths, distances[kept]
+        if not kept.all():
+            steps, changes, distances, lengths = steps[kept], changes[kept], distances[kept], lengths[kept]
+        steps /= lengths[:, None]
+        return steps, changes / lengths[:, None], distances
 
 
 def _unit(state: GaussNewtonState) -> float:
@@ -262,10 +275,10 @@ def _unit(state: GaussNewtonState) -> float:
 
 
 def _span(population: Floats) -> tuple[Floats, Floats]:
-    """Return the mean of the population, and orthonormal axes (at most P - 1, dim) of what its rows span around it."""
+    """Return the mean of the population, and orthonormal axes (n, dim) of what its rows span around it."""
     center = population.mean(axis=0)
     _, lengths, axes = np.linalg.svd(population - center, full_matrices=False)
-    return center, axes[lengths > 1e-9 * lengths[0]]
+    return center, axes[lengths > 1e-9 * lengths[0]][:MAX_DIM]
 
 
 def _remember(told: GaussNewtonState, state: GaussNewtonState, errors: Floats) -> GaussNewtonState:
