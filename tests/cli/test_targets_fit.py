@@ -78,6 +78,14 @@ def test_an_answer_that_is_no_option(refused, respondents):
     assert said.startswith("wave.csv row 2, column Q1: want one of 1, 2, 3, 4, 5, got 9; name it with --missing")
 
 
+def test_a_file_in_utf_16(hofsteer, refused, respondents):
+    respondents.write_text(respondents.read_text().replace("JPN", "Süd"), encoding="utf-16")
+    command = ("targets", "fit", respondents, "--group", "country")
+    assert refused(*command).endswith("name the encoding with --encoding, utf-16")
+    found = hofsteer(*command, "--encoding", "utf-16", "--json").json()
+    assert [one["group"] for one in found["groups"]] == ["Süd", "USA", "small"]
+
+
 @pytest.fixture
 def table(hofsteer, respondents, tmp_path):
     """A table of targets with item distributions."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 from hofsteer.cli.fit_output import fit_json, print_fit
-from hofsteer.cli.output import AsJson, messages, missing_codes, print_json, warn
+from hofsteer.cli.output import AsJson, Encoding, messages, missing_codes, print_json, warn
 from hofsteer.errors import InstrumentError, did_you_mean
 from hofsteer.files import replace_text
 
@@ -48,9 +48,7 @@ def fit(
         str | None, typer.Option(help="iw, as the Inglehart-Welzel map: Pearson, pairwise, components, varimax.")
     ] = None,
     missing: Annotated[str | None, typer.Option(help="Codes that are no answer, with commas: -1,-2,99.")] = None,
-    encoding: Annotated[
-        str | None, typer.Option(help="Of the file's texts, such as cp1252.", show_default="UTF-8")
-    ] = None,
+    encoding: Encoding = None,
     texts: Annotated[
         str | None, typer.Option(help="An instrument whose items of the same ids have the wordings and options.")
     ] = None,

@@ -1,11 +1,14 @@
 """`hofsteer instruments invariance`: whether groups answer by the same factors."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hofsteer.cli.output import AsJson, messages, missing_codes, print_json, results
+from hofsteer.cli.output import AsJson, Encoding, messages, missing_codes, print_json, results
+
+if TYPE_CHECKING:
+    from hofsteer.instruments.factor.invariance import Invariance
 
 
 def invariance(
@@ -17,6 +20,7 @@ def invariance(
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Column of design weights.")] = None,
     missing: Annotated[str | None, typer.Option(help="Codes that are no answer, with commas: -1,-2,99.")] = None,
+    encoding: Encoding = None,
     as_json: AsJson = False,
 ) -> None:
     """Show congruence of each group's own factors with the common ones, and items that favour a group.
@@ -31,7 +35,7 @@ def invariance(
     from hofsteer.instruments.microdata_files import read_microdata
 
     named = None if items is None else [name.strip() for name in items.split(",") if name.strip()]
-    sample = take_sample(read_microdata(data, missing=missing_codes(missing)), named, weights, group)
+    sample = take_sample(read_microdata(data, missing=missing_codes(missing), encoding=encoding), named, weights, group)
     found = compare(sample, factors)
     names = [f"F{m + 1}" for m in range(factors)]
     if as_json:
@@ -58,7 +62,16 @@ def invariance(
             }
         )
         return
+    for note in sample.notes:
+        messages().print(note, highlight=False, soft_wrap=True)
     console = results()
+    if not found.congruences:
+        console.print(
+            f"No group was tested, so neither congruence nor bias is shown: each has fewer than {found.least} "
+            "respondents, or an item that all in it answered alike.",
+            highlight=False,
+        )
+        return
     table = Table("group", *names, title=f"Congruence of the groups' own factors; below {SAME_FACTOR} another factor")
     for name, values in found.congruences.items():
         table.add_row(name, *(f"{value:.2f}" for value in values), style="bold" if name in found.fails else None)
@@ -74,19 +87,27 @@ def invariance(
     console.print(
         f"uniform: answers shifted alike; non-uniform: another slope; from {NOTABLE} on worth a look", highlight=False
     )
-    if found.fails:
-        console.print(
-            f"The groups {', '.join(found.fails)} have other factors: their scores are on another scale, and the "
-            "groups are not put in an order.",
-            highlight=False,
-        )
-    elif found.congruences:
-        console.print(
-            "The factors agree: a group may be called higher than another within its standard error.", highlight=False
-        )
-    for note in sample.notes:
-        messages().print(note, highlight=False, soft_wrap=True)
+    console.print(_conclusion(found, sample.item_ids), highlight=False)
     if found.too_few:
         messages().print(
-            f"too few respondents for factors of their own: {', '.join(found.too_few)}", highlight=False, soft_wrap=True
+            f"not tested, for fewer than {found.least} respondents or an item that all answered alike: "
+            f"{', '.join(found.too_few)}",
+            highlight=False,
+            soft_wrap=True,
         )
+
+
+def _conclusion(found: "Invariance", items: tuple[str, ...]) -> str:
+    """Return what may be said of the groups that were tested, one or more."""
+    tested, untested = list(found.congruences), ", ".join(found.too_few)
+    one = len(found.too_few) == 1
+    others = f"; {untested} {'was' if one else 'were'} not tested" if untested else ""
+    if found.fails:
+        failing = ", ".join(found.fails)
+        differ = f"{failing} has other factors" if len(found.fails) == 1 else f"{failing} have other factors"
+        return f"{differ}: scores there are on another scale, and the groups are not put in an order{others}."
+    if len(tested) < 2:
+        return f"{tested[0]} alone was tested: there is no group to compare it with{others}."
+    marked = [item for item, bias in zip(items, found.bias, strict=True) if bias is not None and bias.notable]
+    first = f", once the items marked above ({', '.join(marked)}) have been looked at" if marked else ""
+    return f"Factors of {', '.join(tested)} agree{others}. Differences beyond their standard errors may be read{first}."

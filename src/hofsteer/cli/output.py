@@ -25,6 +25,9 @@ SCORES_MOVE = "Only differences between samples asked alike have meaning; a sing
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else, on standard output.")]
 Model = Annotated[str, typer.Option(help="A hub id, a local model folder, or the bundled `mini`.")]
 InstrumentName = Annotated[str, typer.Option("--instrument", help="A bundled instrument or a TOML file.")]
+Encoding = Annotated[
+    str | None, typer.Option("--encoding", help="Of the file's texts, such as cp1252.", show_default="UTF-8")
+]
 ConstantsKind = Annotated[
     str | None,
     typer.Option(

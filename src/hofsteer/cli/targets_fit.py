@@ -8,12 +8,23 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from hofsteer.cli.output import SCORES_MOVE, AsJson, InstrumentName, messages, missing_codes, print_json, results, warn
+from hofsteer.cli.output import (
+    SCORES_MOVE,
+    AsJson,
+    Encoding,
+    InstrumentName,
+    messages,
+    missing_codes,
+    print_json,
+    results,
+    warn,
+)
 from hofsteer.errors import TargetError, did_you_mean
 from hofsteer.files import hash_bytes, replace_text
 
 if TYPE_CHECKING:
     from hofsteer.instruments import Instrument
+    from hofsteer.instruments.microdata import Microdata
     from hofsteer.targets.microdata import GroupEstimate, Sample
 
 
@@ -33,6 +44,7 @@ def fit(
         typer.Option(help="Scale constants C: midpoint (C = 50) or none.", show_default="midpoint; none if fixed"),
     ] = None,
     missing: Annotated[str | None, typer.Option(help="Codes that are no answer, with commas: -1,-2,99.")] = None,
+    encoding: Encoding = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     out: Annotated[
         Path | None,
@@ -44,6 +56,7 @@ def fit(
 ) -> None:
     """Score groups of respondents, with standard errors, and write them as targets that `align` takes."""
     from hofsteer.instruments import load_instrument
+    from hofsteer.instruments.microdata_files import read_microdata
     from hofsteer.targets import constants_for
     from hofsteer.targets.microdata import Estimator, Weighting, estimate_groups, overall_scores
 
@@ -60,7 +73,8 @@ def fit(
     questions = load_instrument(instrument)
     policy = constants_for(questions, constants)
     with messages().status(f"reading {data.name}"):
-        sample, notes = _read(data, questions, group, (weights, strata, cluster), missing_codes(missing))
+        microdata = read_microdata(data, missing=missing_codes(missing), encoding=encoding)
+        sample, notes = _take(microdata, questions, group, (weights, strata, cluster))
     groups = estimate_groups(sample, questions, policy, cast(Any, estimator), seed=seed)
     usable = [one for one in groups if one.usable]
     if len(usable) < 2:
@@ -83,17 +97,12 @@ def fit(
         messages().print(said, highlight=False, soft_wrap=True)
 
 
-def _read(
-    path: Path,
-    questions: "Instrument",
-    group: str,
-    design: tuple[str | None, str | None, str | None],
-    missing: list[float],
+def _take(
+    data: "Microdata", questions: "Instrument", group: str, design: tuple[str | None, str | None, str | None]
 ) -> tuple["Sample", list[str]]:
-    from hofsteer.instruments.microdata_files import read_microdata
+    """Return the respondents that count, and what is to be said of the others."""
     from hofsteer.targets.microdata import Sample, check_weights
 
-    data = read_microdata(path, missing=missing)
     heads = {name.lower() for name in data.columns}
     asked = [item.lower() in heads for item in questions.item_ids]
     if not any(asked):

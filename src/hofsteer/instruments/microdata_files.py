@@ -89,8 +89,10 @@ def _wanted(path: Path, there: Sequence[str], columns: Sequence[str] | None) -> 
 def _read_csv(path: Path, columns: Sequence[str] | None, missing: Sequence[float], encoding: str | None) -> Microdata:
     arrow, arrow_csv = _needed("pyarrow", path), _needed("pyarrow.csv", path)
     encoding = encoding or "utf-8"
+    with path.open("rb") as raw:
+        likely = "utf-16" if raw.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "such as cp1252"
     unreadable = InstrumentError(
-        f"{path.name}: want text in {encoding}, got bytes that are not; name the encoding, such as cp1252"
+        f"{path.name}: want text in {encoding}, got bytes that are not; name the encoding with --encoding, {likely}"
     )
     try:
         with path.open(encoding="utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, newline="") as file:

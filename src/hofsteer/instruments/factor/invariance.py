@@ -40,8 +40,9 @@ class Invariance:
 
     loadings: Floats  # (I, M), of differences within groups, varimax
     congruences: dict[str, Floats]  # group -> (M,), of its own factors turned towards these
-    too_few: tuple[str, ...]  # groups too small for factors of their own
-    bias: tuple[ItemBias | None, ...]  # (I,); None for an item that is alone on its factor
+    too_few: tuple[str, ...]  # groups with fewer than `least` respondents, or an item that all in them answered alike
+    bias: tuple[ItemBias | None, ...]  # (I,); None for an item that is alone on its factor, or without tested groups
+    least: int  # respondents that a group wants for factors of its own
 
     @property
     def fails(self) -> tuple[str, ...]:
@@ -68,7 +69,8 @@ def invariance(sample: Sample, factors: int) -> Invariance:
             too_few.append(group)
         else:
             congruences[group] = _congruence(sample.answers[mine], sample.weights[mine], pooled)
-    return Invariance(pooled, congruences, tuple(too_few), _bias(sample, pooled))
+    bias = _bias(sample, pooled) if congruences else (None,) * len(sample.items)
+    return Invariance(pooled, congruences, tuple(too_few), bias, least)
 
 
 def _loadings(answers: Floats, weights: Floats, factors: int) -> Floats:
