@@ -7,7 +7,8 @@ import pytest
 from hofsteer import ScriptedRespondent, SoftPrompt, load_target
 from hofsteer.alignment.objective import Objective, forms
 from hofsteer.errors import ModelError
-from hofsteer.evaluation.base import answered_row, evaluate_run
+from hofsteer.evaluation.base import answered_row, evaluate_run, neutral_shares
+from hofsteer.instruments import load_instrument
 from hofsteer.targets import complete_countries, load_constants
 
 JAPAN = np.array([54, 46, 95, 92, 88, 42])
@@ -82,6 +83,16 @@ def test_skill_of_the_mean_country_is_zero_and_of_a_hit_one(objective, steering)
     assert evaluation.skill == 0
     rows["aligned"] = type(rows["naive"])("steered", JAPAN.astype(float), 0.0)
     assert evaluation.skill == 1
+
+
+def test_neutral_shares_have_the_neutral_mean(vsm13):
+    np.testing.assert_array_equal(neutral_shares(vsm13)[0], [0, 0, 1, 0, 0])
+    vignettes = load_instrument("vignettes")  # a choice of two, so that no option lies in the middle
+    np.testing.assert_allclose(neutral_shares(vignettes)[0], [0.5, 0.5])
+    for instrument in (vsm13, vignettes, load_instrument("ivs10")):
+        shares = neutral_shares(instrument)
+        np.testing.assert_allclose(np.nansum(shares, axis=1), 1)
+        np.testing.assert_allclose(instrument.item_means(np.nan_to_num(shares)), instrument.neutral_means)
 
 
 def test_json(objective, steering):

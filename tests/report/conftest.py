@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hofsteer.alignment.run import Record
 from hofsteer.evaluation.base import Row, RunEvaluation
-from hofsteer.targets import load_target
+from hofsteer.targets import ItemGoal, load_target
 
 
 @pytest.fixture
@@ -28,6 +30,22 @@ def evaluate():
         return RunEvaluation(goal, dimensions, rows, noise_floor=10.8)
 
     return evaluate
+
+
+@pytest.fixture
+def evaluate_items(evaluate):
+    """Make an evaluation of a search for an item loss: a group's, who answered one item of three options."""
+
+    def evaluate_items(kind="wasserstein", n=100.0, **losses):
+        made = evaluate()
+        goal = ItemGoal(np.array([[0.25, 0.5, 0.25]]), np.array([n]), np.array([[1.0, 2.0, 3.0]]))
+        rows = {
+            key: replace(row, item_losses={kind: losses[key]} if key in losses else {})
+            for key, row in made.rows.items()
+        }
+        return replace(made, rows=rows, item_goal=goal, minimised=kind)
+
+    return evaluate_items
 
 
 @pytest.fixture

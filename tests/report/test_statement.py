@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from hofsteer.report import MINI_STATEMENT, NOT_CONCLUDED, item_losses_note, outcome, statement
+from hofsteer.report import MINI_STATEMENT, NOT_CONCLUDED, item_losses_note, outcome, polish_note, statement
 from hofsteer.targets import ItemGoal
 
 
@@ -39,6 +41,40 @@ def test_outcome_that_does_not(evaluate):
     assert "nearer to the target than these three" not in statement("m", evaluate(aligned=18.0), "vsm13-own")
 
 
+def test_outcome_is_by_the_loss_that_was_minimised(evaluate_items):
+    # W1 6.4 was called nearer than a persona's 6.3 and the mean's 5.2, as its index loss happened to be the least
+    evaluation = evaluate_items(naive=8.1, persona=6.3, aligned=6.4, mean_country=5.2)
+    assert evaluation.not_beaten == ("persona", "mean country")
+    assert outcome(evaluation) == (
+        "On the fitted forms the steered model's answers lie W1 6.4 from the target's (the model alone 8.1, under a "
+        "persona 6.3, the mean of the other groups 5.2), more than the 4.9 by which two samples like the target's own "
+        "differ. It is no nearer to the target than: persona, mean country. By the index loss, which was not "
+        "minimised, the steered model's scores lie 4.0 points from the target (the model alone 30.2, under a persona "
+        "20.5, the mean of the other countries 16.0)."
+    )
+
+
+def test_outcome_by_an_item_loss_that_beats_its_yardsticks(evaluate_items):
+    text = outcome(evaluate_items(naive=8.1, persona=6.3, aligned=4.8, mean_country=5.2))
+    assert "no more than the 4.9 by which two samples" in text
+    assert "It is nearer to the target than these three. By the index loss" in text
+
+
+def test_outcome_does_not_claim_to_beat_an_unknown_item_loss(evaluate_items):
+    text = outcome(evaluate_items(naive=8.1, persona=6.3, aligned=4.8))
+    assert "the mean of the other groups unknown)" in text
+    assert "It is nearer to the target than those of these that are known." in text
+
+
+def test_polish_is_told_in_the_loss_that_was_minimised(evaluate_items):
+    evaluation = evaluate_items(naive=8.1, persona=6.3, aligned=4.8, mean_country=5.2)
+    before = replace(evaluation.rows["aligned"], item_losses={"wasserstein": 5.5})
+    evaluation = replace(evaluation, rows={**evaluation.rows, "unpolished": before})
+    said = polish_note(evaluation, 3, 8, 9)
+    assert "stood at W1 5.5 (row steered)" in said
+    assert "led to W1 4.8 (row polished)" in said
+
+
 def test_outcome_says_which_dimensions_were_compared(evaluate):
     text = outcome(evaluate("SAU@hofstede-2015"))
     assert "points from the target over 2 of 6 dimensions" in text
@@ -72,4 +108,4 @@ def test_no_word_says_more_than_was_shown(evaluate):
 def test_item_losses_over_fewer_items():
     goal = ItemGoal(np.array([[0.5, 0.5], [np.nan, np.nan]]), np.array([80.0, 3.0]), np.array([[1.0, 2], [1, 2]]))
     assert item_losses_note(goal).startswith("Item losses, means over 1 of 2 items, those with answers enough: W1 ")
-    assert item_losses_note(goal).endswith("differ by W1 6.3, JS 0.5 on average.")  # 2 / sqrt(pi) / sqrt(4 * 80)
+    assert "differ by W1 6.3, JS 0.5 on average;" in item_losses_note(goal)  # 2 / sqrt(pi) / sqrt(4 * 80)

@@ -4,6 +4,7 @@ import pytest
 from rich.console import Console
 
 from hofsteer.report import points, results_table
+from hofsteer.report.table import result_heads, result_rows
 
 
 def lines_of(evaluation, width=80):
@@ -34,6 +35,17 @@ def test_names_are_whole_on_a_narrow_terminal(target, evaluate):
     assert "…" not in text
     for name in ("target", "naive", "persona", "steered", "mean country", "loss", "skill"):
         assert name in text
+
+
+def test_an_item_loss_that_was_minimised_stands_first_and_skill_is_by_it(evaluate_items):
+    evaluation = evaluate_items(naive=8.0, persona=6.0, aligned=6.4, mean_country=5.0)
+    assert result_heads(evaluation)[-5:] == ["W1", "index loss", "JS", "skill (W1)", "valid mass"]
+    cells = dict(result_rows(evaluation))
+    assert cells["aligned"][-5:] == ["6.4", "4.0", "-", "-0.28", "0.983"]
+    assert cells["mean_country"][-5:-1] == ["5.0", "16.0", "-", "0.00"]
+    assert cells["flat"][-5:-1] == ["-", "22.0", "-", "-"]
+    assert max(map(len, lines_of(evaluation))) <= 80
+    assert "steered" in "\n".join(lines_of(evaluation))
 
 
 def test_estimates_are_marked_and_gaps_are_dashes(evaluate):

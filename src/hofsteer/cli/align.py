@@ -184,6 +184,7 @@ def _show(run: "Run", as_json: bool) -> None:
         policies_note,
         read_out_floor_note,
         results_table,
+        skill_note,
         target_notes,
     )
 
@@ -197,6 +198,8 @@ def _show(run: "Run", as_json: bool) -> None:
     known = target_notes(evaluation.target, evaluation.source_losses, evaluation.greedy_floor, digits)
     if evaluation.item_goal is not None:
         known.append(item_losses_note(evaluation.item_goal))
+    if evaluation.minimised != "index":
+        known.append(skill_note(evaluation))
     for text in (outcome(evaluation), floor, *known, NOT_CONCLUDED, *evaluation.notes):
         console.print(text, highlight=False)
     if (rough := read_out_floor_note(evaluation.read_out_floor, evaluation.digits)) is not None:

@@ -1,16 +1,18 @@
 """The final numbers of a run: what the adapter, read back from disk, does beside the baselines."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hofsteer.alignment.objective import Evaluation, Objective
 from hofsteer.baselines import persona_text
 from hofsteer.errors import ModelError
 from hofsteer.evaluation.floor import greedy_floor, read_out_floor
-from hofsteer.instruments.base import Floats, named_scores
+from hofsteer.instruments.base import Floats, Instrument, named_scores
 from hofsteer.respondent.base import SoftPrompts
 from hofsteer.respondent.soft_prompt import SoftPrompt
 from hofsteer.targets import (
@@ -28,6 +30,8 @@ from hofsteer.targets import (
     source_losses,
     source_spread,
 )
+
+YARDSTICKS = ("naive", "persona", "mean_country")  # rows that the steered model has to beat
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +81,7 @@ class RunEvaluation:
 
     @property
     def skill(self) -> float:
-        """The skill of the steered model."""
+        """The skill of the steered model; NaN where the mean country's loss is unknown."""
         return self.skill_of(self.rows["aligned"])
 
     @property
@@ -94,12 +98,19 @@ class RunEvaluation:
     @property
     def not_beaten(self) -> tuple[str, ...]:
         """Names of the rows that are as near to the target as the steered model, or nearer; flat and nearest aside."""
-        rows = [self.rows[key] for key in ("naive", "persona", "mean_country")]
-        return tuple(row.name for row in rows if row.loss <= self.rows["aligned"].loss)
+        rows, reached = [self.rows[key] for key in YARDSTICKS], self.minimised_loss(self.rows["aligned"])
+        return tuple(row.name for row in rows if self.minimised_loss(row) <= reached)
+
+    def minimised_loss(self, row: Row) -> float:
+        """The loss of a row that was searched for; NaN where an item loss is unknown."""
+        return row.loss if self.minimised == "index" else row.item_losses.get(self.minimised, math.nan)
 
     def skill_of(self, row: Row) -> float:
-        """1 - loss / loss of the mean country: 0 is as far away as the mean of the other countries, 1 is perfect."""
-        return 1 - row.loss / self.rows["mean_country"].loss
+        """1 - loss / loss of the mean country, by the loss that was minimised; NaN where one of them is unknown.
+
+        0 is as far away as the mean of the other countries, 1 is perfect.
+        """
+        return 1 - self.minimised_loss(row) / self.minimised_loss(self.rows["mean_country"])
 
     def to_json(self) -> dict[str, Any]:
         """Return the evaluation as JSON values."""
@@ -116,7 +127,7 @@ class RunEvaluation:
             "source_spread": source_spread(self.target),
             "greedy_floor": self.greedy_floor,
             "read_out_floor": self.read_out_floor,
-            "skill": self.skill,
+            "skill": None if math.isnan(self.skill) else self.skill,
             "constants": [constants.summary(self.dimensions) for constants in self.policies],
             "polish": None if self.polish is None else asdict(self.polish),
             "notes": list(self.notes),
@@ -158,7 +169,7 @@ def evaluate_run(
     instrument = objective.instrument
     dimensions = instrument.dimension_ids
     goal = target.vector(dimensions)
-    neighbour, distance = nearest(target, dimensions)
+    neighbour = _nearest(objective)
     policies = (objective.constants,) if policies is None else tuple(policies)
     neutral = instrument.score_means(instrument.neutral_means)
     flat = neutral + objective.constants.values
@@ -180,6 +191,7 @@ def evaluate_run(
             flat,
             float(index_loss(flat, goal)),
             losses={c.kind: float(index_loss(neutral + c.values, goal)) for c in policies},
+            item_losses=_named(objective, neutral_shares(instrument)),
         ),
         "mean_country": Row(
             "mean country",
@@ -190,7 +202,7 @@ def evaluate_run(
         "nearest": Row(
             f"nearest ({neighbour.name})",
             neighbour.vector(dimensions),
-            distance,
+            float(index_loss(neighbour.vector(dimensions), goal)),
             estimated=neighbour.estimated,
             item_losses=_item_losses(objective, [neighbour]),
         ),
@@ -219,9 +231,43 @@ def _item_losses(objective: Objective, groups: Sequence[Target]) -> dict[str, fl
     goals = [group.item_goal(objective.instrument) for group in groups]
     if objective.item_goal is None or not all(goals):
         return {}
-    mean = np.mean([goal.shares for goal in goals if goal is not None], axis=0)
-    losses = objective.item_losses(mean[None])
+    return _named(objective, np.mean([goal.shares for goal in goals if goal is not None], axis=0))
+
+
+def _named(objective: Objective, shares: Floats) -> dict[str, float]:
+    """Return the item losses of answer distributions (I, K) that are known; empty where the target has none."""
+    losses = objective.item_losses(shares[None])
     return {kind: float(loss) for kind, loss in losses.items() if not np.isnan(loss)}
+
+
+def _nearest(objective: Objective) -> Target:
+    """Return the nearest other country or group, by the loss that is minimised; by the index loss if none has it."""
+    target, kind = objective.target, objective.settings.loss
+    assert target is not None
+    dimensions = objective.instrument.dimension_ids
+    if kind != "index":
+        losses = [(_item_losses(objective, [row]).get(kind), row) for row in others(target, dimensions)]
+        if known := [(loss, row) for loss, row in losses if loss is not None]:
+            return min(known, key=lambda one: one[0])[1]
+    return nearest(target, dimensions)[0]
+
+
+def neutral_shares(instrument: Instrument) -> Floats:
+    """Return answers (I, K) in the middle of every scale; NaN at options that an item has not.
+
+    All take one option where one lies in the middle; elsewhere the two around it share them, so that the mean does.
+    Options of the same value share alike.
+    """
+    values, middle = instrument.option_values, instrument.neutral_means[:, None]
+    below = np.nanmax(np.where(values <= middle, values, np.nan), axis=1, keepdims=True)
+    above = np.nanmin(np.where(values >= middle, values, np.nan), axis=1, keepdims=True)
+    upper = np.divide(middle - below, above - below, out=np.zeros(middle.shape), where=above > below)
+    shares = (1 - upper) * _evenly(values == below) + upper * _evenly(values == above)
+    return np.asarray(np.where(np.isnan(values), np.nan, shares))
+
+
+def _evenly(chosen: NDArray[np.bool_]) -> Floats:
+    return np.asarray(chosen / chosen.sum(axis=1, keepdims=True))
 
 
 def answered_row(name: str, evaluation: Evaluation) -> Row:

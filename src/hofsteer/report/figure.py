@@ -41,7 +41,8 @@ def convergence_figure(history: Sequence[Record], durations: Sequence[float], ev
             axes.set_xlabel(label)
             for side in ("top", "right"):
                 axes.spines[side].set_visible(False)
-        panels[0].set_ylabel(f"loss on the fitted forms ({evaluation.unit})")
+        name = "loss" if evaluation.minimised == "index" else "index loss, not minimised,"
+        panels[0].set_ylabel(f"{name} on the fitted forms ({evaluation.unit})")
         panels[0].set_ylim(bottom=0)
         panels[0].legend(frameon=False)
         figure.suptitle(f"Search for {evaluation.target.name}")

@@ -11,6 +11,7 @@ from hofsteer.report.statement import (
     item_losses_note,
     noise_floor_note,
     read_out_floor_note,
+    skill_note,
     statement,
     target_notes,
 )
@@ -64,7 +65,7 @@ def _limits(evaluation: RunEvaluation, model: str, instrument: Instrument) -> li
         noise_floor_note(evaluation.noise_floor, evaluation.digits, evaluation.variation, evaluation.noise_floor_n),
         *target_notes(evaluation.target, evaluation.source_losses, evaluation.greedy_floor, evaluation.digits),
         *([] if evaluation.item_goal is None else [item_losses_note(evaluation.item_goal)]),
-        "Skill is 1 - loss / loss of the mean of the other countries.",
+        skill_note(evaluation),
         *evaluation.notes,
     ]
     if evaluation.policies and (weak := evaluation.policies[0].weak(evaluation.dimensions)):

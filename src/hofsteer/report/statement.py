@@ -1,8 +1,9 @@
 """What the tool says of itself: the same words in every report, card and table."""
 
+import math
 from collections.abc import Mapping
 
-from hofsteer.evaluation.base import RunEvaluation
+from hofsteer.evaluation.base import YARDSTICKS, Row, RunEvaluation
 from hofsteer.instruments import Instrument
 from hofsteer.targets import ASSUMED_N, ItemGoal, Target, item_noise_floors, source_spread, uncertainty_note
 
@@ -24,31 +25,66 @@ def wording_note(instrument: Instrument) -> str | None:
 
 
 def outcome(evaluation: RunEvaluation) -> str:
-    """Return what the search reached, beside what it had to beat, in one sentence or two."""
+    """Return what the search reached beside what it had to beat, by the loss that it minimised; the index loss last."""
+    by_index = _index_outcome(evaluation)
+    if (kind := evaluation.minimised) == "index":
+        return f"On the fitted forms {by_index}. {_verdict(evaluation)}"
+    head, floor = ITEM_HEADS[kind], evaluation.item_noise_floors[kind]
+    loss = {key: _number(evaluation.minimised_loss(row), 1) for key, row in evaluation.rows.items()}
+    over = "more" if evaluation.minimised_loss(evaluation.rows["aligned"]) > floor else "no more"
+    return (
+        f"On the fitted forms the steered model's answers lie {head} {loss['aligned']} from the target's (the model "
+        f"alone {loss['naive']}, under a persona {loss['persona']}, the mean of the other groups "
+        f"{loss['mean_country']}), {over} than the {floor:.1f} by which two samples like the target's own differ. "
+        f"{_verdict(evaluation)} By the index loss, which was not minimised, {by_index}."
+    )
+
+
+def _index_outcome(evaluation: RunEvaluation) -> str:
     loss = {key: f"{row.loss:.{evaluation.digits}f}" for key, row in evaluation.rows.items()}
     missing = [d for d in evaluation.dimensions if d not in evaluation.compared]
     over = f" over {len(evaluation.compared)} of {len(evaluation.dimensions)} dimensions" if missing else ""
     unpublished = f"; {', '.join(missing)}: no published score" if missing else ""
-    found = (
-        f"On the fitted forms the steered model's scores lie {loss['aligned']} points from the target{over} "
+    return (
+        f"the steered model's scores lie {loss['aligned']} points from the target{over} "
         f"(the model alone {loss['naive']}, under a persona {loss['persona']}, the mean of the other "
-        f"countries {loss['mean_country']}{unpublished})."
+        f"countries {loss['mean_country']}{unpublished})"
     )
-    if evaluation.minimised != "index":
-        found += f" The search did not minimise this distance but the item loss {ITEM_HEADS[evaluation.minimised]}."
+
+
+def _verdict(evaluation: RunEvaluation) -> str:
     if evaluation.not_beaten:
-        return f"{found} It is no nearer to the target than: {', '.join(evaluation.not_beaten)}."
-    return f"{found} It is nearer to the target than these three."
+        return f"It is no nearer to the target than: {', '.join(evaluation.not_beaten)}."
+    unknown = any(math.isnan(evaluation.minimised_loss(evaluation.rows[key])) for key in YARDSTICKS)
+    return f"It is nearer to the target than {'those of these that are known' if unknown else 'these three'}."
+
+
+def _number(value: float, digits: int) -> str:
+    return "unknown" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def skill_note(evaluation: RunEvaluation) -> str:
+    """Return what skill is, and by which loss the nearest row is the nearest."""
+    if evaluation.minimised == "index":
+        return "Skill is 1 - loss / loss of the mean of the other countries."
+    head = ITEM_HEADS[evaluation.minimised]
+    return f"Skill is 1 - {head} / {head} of the mean of the other groups, and the nearest group is so by {head}."
 
 
 def polish_note(evaluation: RunEvaluation, steps: int, spent: int, polish: int) -> str:
     """Return what a polish changed and cost, apart from the search; evaluations `spent` and of the `polish`."""
-    before, after = (f"{evaluation.rows[key].loss:.{evaluation.digits}f}" for key in ("unpolished", "aligned"))
+    before, after = (_minimised_in_words(evaluation, evaluation.rows[key]) for key in ("unpolished", "aligned"))
     return (
-        f"Polished: after {spent} evaluations the black-box search stood at {before} points (row steered), and "
+        f"Polished: after {spent} evaluations the black-box search stood at {before} (row steered), and "
         f"{steps} gradient steps, counted as {polish} evaluations more, led to {after} (row polished): that was saved. "
         "Gradients need the weights: compare the search by the row steered."
     )
+
+
+def _minimised_in_words(evaluation: RunEvaluation, row: Row) -> str:
+    if evaluation.minimised == "index":
+        return f"{row.loss:.{evaluation.digits}f} points"
+    return item_losses_in_words({evaluation.minimised: evaluation.minimised_loss(row)})
 
 
 def noise_floor_note(
@@ -92,7 +128,7 @@ def item_losses_note(goal: ItemGoal) -> str:
         f"Item losses, means over {over}: W1 is how far answers lie from the target's on the item's scale, in "
         "hundredths of it (Wasserstein-1); JS is their Jensen-Shannon divergence, in hundredths of a bit. 0 is the "
         "same answers, 100 as different as can be. Two samples like the target's own differ by "
-        f"{item_losses_in_words(item_noise_floors(goal))} on average."
+        f"{item_losses_in_words(item_noise_floors(goal))} on average; smaller differences cannot be told from sampling."
     )
 
 

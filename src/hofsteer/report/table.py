@@ -14,24 +14,32 @@ ESTIMATE_NOTE = "* estimate of its source, not a survey result"
 
 def result_heads(evaluation: RunEvaluation) -> list[str]:
     """Return the headings of `result_rows`."""
-    return ["row", *evaluation.dimensions, "loss", *_item_heads(evaluation), "skill", "valid mass"]
+    kinds = _kinds(evaluation)
+    if (minimised := evaluation.minimised) == "index":
+        losses, skill = ["loss", *(ITEM_HEADS[kind] for kind in kinds[1:])], "skill"
+    else:
+        losses, skill = [ITEM_HEADS.get(kind, "index loss") for kind in kinds], f"skill ({ITEM_HEADS[minimised]})"
+    return ["row", *evaluation.dimensions, *losses, skill, "valid mass"]
 
 
 def result_rows(evaluation: RunEvaluation) -> list[tuple[str, list[str]]]:
     """Return key and cells of the target, the steered model, its baselines and the reference rows.
 
-    A score is marked with an asterisk where it is an estimate of its source.
+    A score is marked with an asterisk where it is an estimate of its source. The loss that was minimised stands first,
+    and skill is by it.
     """
     target = evaluation.target
     goal = _marked(evaluation, target.vector(evaluation.dimensions), target.estimated)
-    kinds = list(evaluation.item_noise_floors)
-    rows = [("target", ["target", *goal, "", *("" for _ in kinds), "", ""])]
+    kinds = _kinds(evaluation)
+    rows = [("target", ["target", *goal, *("" for _ in kinds), "", ""])]
     for key, row in evaluation.rows.items():
         mass = "" if row.valid_mass is None else f"{row.valid_mass:.3f}"
         scores = _marked(evaluation, row.scores, row.estimated)
-        loss, skill = points(row.loss, evaluation.digits), f"{evaluation.skill_of(row):.2f}"
-        items = (points(row.item_losses.get(kind)) for kind in kinds)
-        rows.append((key, [row.name, *scores, loss, *items, skill, mass]))
+        losses = [
+            points(row.loss, evaluation.digits) if kind == "index" else points(row.item_losses.get(kind))
+            for kind in kinds
+        ]
+        rows.append((key, [row.name, *scores, *losses, points(evaluation.skill_of(row), 2), mass]))
     return rows
 
 
@@ -55,8 +63,10 @@ def points(value: float | None, digits: int = 1) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _item_heads(evaluation: RunEvaluation) -> list[str]:
-    return [ITEM_HEADS[kind] for kind in evaluation.item_noise_floors]
+def _kinds(evaluation: RunEvaluation) -> list[str]:
+    """Return the losses that the rows have, the minimised one first."""
+    kinds = ["index", *evaluation.item_noise_floors]
+    return sorted(kinds, key=lambda kind: kind != evaluation.minimised)
 
 
 def _marked(evaluation: RunEvaluation, scores: Floats, estimated: frozenset[str]) -> list[str]:
