@@ -60,6 +60,18 @@ def test_the_table_for_people(wave):
     assert "parallel analysis 2" in result.stdout
 
 
+def test_codes_that_nobody_declared(wave, tmp_path):
+    lines = wave.read_text().splitlines()
+    coded = [f"{line.rsplit(',', 1)[0]},-1" for line in lines[1:31]]
+    path = tmp_path / "coded.csv"
+    path.write_text("\n".join([lines[0], *coded, *lines[31:]]) + "\n")
+    result = invoke(path, "--items", "Q*", "--factors", "2", "--json")
+    warning = "Q6 counts -1 (30 rows) as an answer: name it with --missing -1 if it is a code"
+    assert f"warning: {warning}\n" in result.stderr
+    assert warning in json.loads(result.stdout)["warnings"]
+    assert "counts" not in invoke(path, "--items", "Q*", "--factors", "2", "--missing", "-1").stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [

@@ -77,6 +77,13 @@ def test_where_factors_differ_nobody_is_higher(hofsteer, data):
     assert set(table["bias"]) == {f"q{i}" for i in range(1, 7)}
 
 
+def test_codes_that_nobody_declared(hofsteer, data):
+    rows = data.read_text().splitlines()
+    data.write_text("\n".join([*rows, *["G0,99,4,4,4,4,4"] * 12]) + "\n")
+    result = hofsteer("instruments", "invariance", data, "--group", "country", "--factors", "2")
+    assert "q1 counts 99 (12 rows) as an answer: name it with --missing 99" in result.err
+
+
 def test_refused(refused, data):
     command = ("instruments", "invariance", data, "--factors", "2")
     assert "did you mean 'country'" in refused(*command, "--group", "countri")

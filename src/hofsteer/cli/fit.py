@@ -76,6 +76,8 @@ def fit(
         sample = take_sample(microdata, named, weights, group)
     for note in sample.notes:
         messages().print(note, highlight=False, soft_wrap=True)
+    for warning in sample.warnings:
+        warn(warning)
     with messages().status("looking for factors"):
         analysis = analyse(sample, settings)
     rows = group_rows(analysis) if sample.groups else ()

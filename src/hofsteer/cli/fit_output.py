@@ -147,7 +147,7 @@ def fit_json(analysis: "Analysis", rows: Sequence["GroupRow"], file: str, writte
             for row in rows
         },
         "notes": list(analysis.sample.notes),
-        "warnings": list(analysis.warnings),
+        "warnings": [*analysis.sample.warnings, *analysis.warnings],
         "written": [str(path) for path in written],
     }
     return dict(_without_nan(result))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hofsteer.cli.output import AsJson, Encoding, messages, missing_codes, print_json, results
+from hofsteer.cli.output import AsJson, Encoding, messages, missing_codes, print_json, results, warn
 
 if TYPE_CHECKING:
     from hofsteer.instruments.factor.invariance import Invariance
@@ -36,6 +36,8 @@ def invariance(
 
     named = None if items is None else [name.strip() for name in items.split(",") if name.strip()]
     sample = take_sample(read_microdata(data, missing=missing_codes(missing), encoding=encoding), named, weights, group)
+    for warning in sample.warnings:
+        warn(warning)
     found = compare(sample, factors)
     names = [f"F{m + 1}" for m in range(factors)]
     if as_json:
@@ -59,6 +61,7 @@ def invariance(
                     }
                     for item, bias in zip(sample.item_ids, found.bias, strict=True)
                 },
+                "warnings": list(sample.warnings),
             }
         )
         return

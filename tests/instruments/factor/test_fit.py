@@ -274,3 +274,13 @@ def test_heywood_cases_and_smoothing_are_warned_of():
     said = " ".join(found.warnings)
     assert "smoothed" in said
     assert "Heywood case: the factors explain all of q1, q2" in said
+
+
+def test_undeclared_codes_are_warned_of_where_no_labels_guard():
+    codes = np.where(np.arange(1440) < 9, 99.0, survey().numbers("q2"))
+    bare = survey(labels=False)
+    (warning,) = take_sample(changed(bare, "q2", codes), ["q*"]).warnings
+    assert warning == "q2 counts 99 (9 rows) as an answer: name it with --missing 99 if it is a code"
+    assert take_sample(bare, ["q*"]).warnings == ()
+    with pytest.raises(InstrumentError, match="outside of its labelled scale"):
+        take_sample(changed(survey(), "q2", codes, value_labels=LABELS), ["q*"])

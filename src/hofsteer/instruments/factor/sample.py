@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hofsteer.errors import InstrumentError
 from hofsteer.instruments.base import Floats
+from hofsteer.instruments.factor.undeclared import undeclared_codes
 from hofsteer.instruments.microdata import Column, Microdata, shorten
 
 Level = Literal["pooled", "within", "between"]
@@ -30,6 +31,7 @@ class Sample:
     groups: tuple[str, ...]  # their names; empty without a group column
     codes: Codes  # (n,), index into `groups`; zeros without a group column
     notes: tuple[str, ...] = ()  # what was left out, one line each
+    warnings: tuple[str, ...] = ()  # what may be wrong with the answers, one line each
 
     @property
     def item_ids(self) -> tuple[str, ...]:
@@ -49,7 +51,7 @@ def take_sample(
 
     Rows without a positive weight, a group or a single answer are left out, and said. Where a group never answered an
     item, it is not compared with others by what it was not asked: the item or the group is left out, whichever lacks
-    more, and said.
+    more, and said. Values of unlabelled items that look like codes for no answer count as answers, with a warning.
 
     Args:
         data: one row a respondent.
@@ -83,7 +85,9 @@ def take_sample(
             f"{data.name}: want more respondents than items, got {len(sample.answers)} respondents and "
             f"{len(sample.items)} items"
         )
-    return replace(sample, weights=sample.weights / sample.weights.mean())
+    unlabelled = [i for i, item in enumerate(sample.items) if len(item.value_labels) < 2]  # others were checked above
+    warnings = undeclared_codes([sample.item_ids[i] for i in unlabelled], sample.answers[:, unlabelled])
+    return replace(sample, weights=sample.weights / sample.weights.mean(), warnings=warnings)
 
 
 def level_answers(sample: Sample, level: Level) -> tuple[Floats, Floats]:
