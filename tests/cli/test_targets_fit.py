@@ -23,7 +23,7 @@ def test_from_respondents_to_a_target(hofsteer, respondents, tmp_path):
     out = tmp_path / "targets.csv"
     result = hofsteer("targets", "fit", respondents, "--group", "country", "--weights", "w", "--out", out, "--json")
     assert result.code == 0
-    assert "no targets, for an effective n below 50 or no score: small (18)" in result.err
+    assert "no targets: small 20: effective n 18 below 50\n" in result.err
     table = result.json()
     assert [(g["group"], g["n"], g["target"]) for g in table["groups"]] == [
         ("JPN", 80, True),
@@ -59,8 +59,10 @@ def test_shown(hofsteer, respondents):
     [
         (["--group", "nation"], "want column 'nation'"),
         (["--group", "country", "--estimator", "boot"], "want --estimator linearised or bootstrap"),
-        (["--group", "country", "--out", "x.toml"], "ends with .csv"),
-        (["--group", "country", "--out", "../there.csv"], "want a new file ../there.items.json"),
+        (["--group", "country", "--out", "x.toml"], "want --out as a file that ends with .csv, got x.toml"),
+        (["--group", "country", "--out", "no/x.csv"], "got no/x.csv: there is no no"),
+        (["--group", "country", "--out", "../wave.csv"], "as a new file, got ../wave.csv: wave.csv is there already"),
+        (["--group", "country", "--out", "../there.csv"], "got ../there.csv: there.items.json is there already"),
         (["--group", "country", "--missing", "x"], "want --missing as numbers"),
         (["--group", "country", "--instrument", "ivs10"], "want columns with items of ivs10"),
     ],
@@ -68,6 +70,34 @@ def test_shown(hofsteer, respondents):
 def test_refused(options, said, refused, respondents):
     respondents.with_name("there.items.json").write_text("{}")
     assert said in refused("targets", "fit", respondents, *options)
+
+
+def test_why_groups_are_no_targets(refused, hofsteer, respondents):
+    rows = [line.split(",") for line in respondents.read_text().splitlines()]
+    respondents.write_text("\n".join(",".join(row[:11]) for row in rows) + "\n")  # Q1 to Q8
+    command = ("targets", "fit", respondents, "--group", "country")
+    assert refused(*command) == (
+        "wave.csv: want two groups or more with a score and an effective n of 50 or more, got 0: JPN 80: no score, no "
+        "column for Q9, Q10, ...; USA 60: no score, no column for Q9, Q10, ...; small 20: no score, no column for Q9, "
+        "Q10, ..., effective n 20 below 50 (instrument vsm13-own; name another with --instrument)"
+    )
+    blank = [rows[0], *([*row[:3], *[""] * 20, *row[23:]] for row in rows[1:])]  # Q1 to Q20 were never answered
+    respondents.write_text("\n".join(map(",".join, blank)) + "\n")
+    assert "JPN 80: no score, no answer to Q1, Q2, ...; USA 60" in refused(*command)
+    blank = [rows[0], *([*row[:4], "", *row[5:]] for row in rows[1:])]
+    respondents.write_text("\n".join(map(",".join, blank)) + "\n")
+    assert "no answers to Q2: dimensions that need them have no score" in hofsteer(*command).err
+
+
+def test_groups_of_one_cluster(hofsteer, respondents, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = hofsteer("targets", "fit", respondents, "--group", "country", "--cluster", "country")
+    assert shown.err.count("single cluster") == 1
+    assert "warning: JPN, USA have a single cluster: no standard errors\n" in shown.err
+    (row,) = [line for line in shown.out.splitlines() if "JPN" in line]
+    assert row.count("± - (-)") == 6
+    table = hofsteer("targets", "fit", respondents, "--group", "country", "--cluster", "country", "--json").json()
+    assert set(table["groups"][0]["standard_errors"].values()) == {None}
 
 
 def test_an_answer_that_is_no_option(refused, respondents):

@@ -71,7 +71,7 @@ def test_a_group_of_one_cluster_has_no_error(index):
     one = oracle_sample("weighted")
     (group,) = estimate_groups(replace(one, clusters=np.zeros_like(one.clusters)), index, constants_for(index, "none"))
     assert np.isnan(group.errors).all()
-    assert group.usable
+    assert (group.usable, group.clusters, group.lonely) == (True, 1, 0)
 
 
 def test_shrunken_scores_lie_between_score_and_mean(index):
@@ -79,6 +79,14 @@ def test_shrunken_scores_lie_between_score_and_mean(index):
     groups = [replace(group, name=str(s), scores=np.array([s])) for s in (40.0, 50.0, 60.0)]
     tau, square = 100 - group.errors[0] ** 2, group.errors[0] ** 2
     assert shrunken(groups)[0] == pytest.approx(50 - 10 * tau / (tau + square))
+
+
+def test_scores_of_unknown_error_are_not_shrunken(index):
+    (group,) = estimate_groups(oracle_sample("plain"), index, constants_for(index, "none"))
+    groups = [replace(group, name=str(s), scores=np.array([s])) for s in (40.0, 50.0, 60.0)]
+    unknown = [*groups[:2], replace(groups[2], errors=np.array([np.nan]))]
+    assert np.isnan(shrunken(unknown)[2])
+    assert shrunken(unknown)[:2] == pytest.approx(shrunken(groups)[:2])
 
 
 def test_kish():

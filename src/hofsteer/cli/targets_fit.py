@@ -58,6 +58,7 @@ def fit(
     from hofsteer.instruments import load_instrument
     from hofsteer.instruments.microdata_files import read_microdata
     from hofsteer.targets import constants_for
+    from hofsteer.targets.items import FEWEST_EFFECTIVE
     from hofsteer.targets.microdata import Estimator, Weighting, estimate_groups, overall_scores
 
     for name, value, valid in (
@@ -66,10 +67,8 @@ def fit(
     ):
         if value not in valid:
             raise TargetError(f"want {name} {' or '.join(valid)}, got {value!r}{did_you_mean(value, valid)}")
-    if out is not None and (out.suffix != ".csv" or out.exists() or not out.parent.is_dir()):
-        raise TargetError(f"want --out as a new file that ends with .csv in a folder that exists, got {out}")
-    if out is not None and (kept := _items_file(out)).exists():
-        raise TargetError(f"want a new file {kept} for the item distributions, got one that is there")
+    if out is not None:
+        _check_out(out)
     questions = load_instrument(instrument)
     policy = constants_for(questions, constants)
     with messages().status(f"reading {data.name}"):
@@ -78,7 +77,11 @@ def fit(
     groups = estimate_groups(sample, questions, policy, cast(Any, estimator), seed=seed)
     usable = [one for one in groups if one.usable]
     if len(usable) < 2:
-        raise TargetError(f"{data.name}: want two groups or more with an effective n of 50 or more, got {len(usable)}")
+        raise TargetError(
+            f"{data.name}: want two groups or more with a score and an effective n of {FEWEST_EFFECTIVE} or more, got "
+            f"{len(usable)}: {_refused(groups, questions, microdata)} (instrument {questions.id}; name another with "
+            "--instrument)"
+        )
     overall = overall_scores(usable, cast(Any, weighting))
     if out is not None:
         _write(out, usable, questions, data.name, policy.kind)
@@ -88,8 +91,11 @@ def fit(
         _print(groups, questions, overall, policy.kind, weighting)
     for note in notes:
         messages().print(note, highlight=False, soft_wrap=True)
-    if refused := [f"{one.name} ({one.n_effective:.0f})" for one in groups if not one.usable]:
-        warn(f"no targets, for an effective n below 50 or no score: {', '.join(refused)}")
+    if len(usable) < len(groups):
+        warn(f"no targets: {_refused(groups, questions, microdata)}")
+    if single := [one.name for one in usable if one.clusters == 1]:
+        have = "has" if len(single) == 1 else "have"
+        warn(f"{_some(single)} {have} a single cluster: no standard errors")
     if lonely := sum(one.lonely for one in groups):
         warn(f"{lonely} strata have a single cluster, which counts about the mean of its group")
     if out is not None:
@@ -108,7 +114,7 @@ def _take(
     if not any(asked):
         raise TargetError(
             f"{data.name}: want columns with items of {questions.id}, {questions.item_ids[0]} to "
-            f"{questions.item_ids[-1]}, got none"
+            f"{questions.item_ids[-1]}, got none; name another instrument with --instrument"
         )
     answers = np.full((data.n, len(asked)), np.nan)
     for i, item in enumerate(questions.items):
@@ -121,7 +127,7 @@ def _take(
             raise TargetError(
                 f"{data.name} row {int(wrong.argmax()) + data.first_row}, column {item.id}: want one of "
                 f"{', '.join(f'{v:g}' for v in values)}, got {answers[wrong, i][0]:g}; name it with --missing if it is "
-                "no answer"
+                f"no answer, or with --instrument another instrument than {questions.id}"
             )
     names, codes = data.groups(group)
     weights, strata, cluster = design
@@ -141,9 +147,49 @@ def _take(
         if count
     ]
     absent = [item for item, there in zip(questions.item_ids, asked, strict=True) if not there]
-    if absent:
-        notes.append(f"no columns for {', '.join(absent)}: dimensions that need them have no score")
+    silent = np.isnan(answers[keep]).all(axis=0) & asked
+    unanswered = [item for item, never in zip(questions.item_ids, silent, strict=True) if never]
+    for what, lacking in (("columns for", absent), ("answers to", unanswered)):
+        if lacking:
+            notes.append(f"no {what} {', '.join(lacking)}: dimensions that need them have no score")
     return Sample(answers[keep], names, codes[keep], weight[keep], stratum[keep], unit[keep]), notes
+
+
+def _refused(groups: "tuple[GroupEstimate, ...]", questions: "Instrument", data: "Microdata") -> str:
+    """Return the groups that are no targets, each with its n and the reason."""
+    from hofsteer.targets.items import FEWEST_EFFECTIVE
+
+    heads = {name.lower() for name in data.columns}
+    said = []
+    for one in groups:
+        if one.usable:
+            continue
+        reasons = []
+        if np.isnan(one.scores).all():
+            lacking = [item for item, mean in zip(questions.item_ids, one.item_means, strict=True) if np.isnan(mean)]
+            absent = [item for item in lacking if item.lower() not in heads]
+            silent = [item for item in lacking if item.lower() in heads]
+            reasons.append("no score")
+            reasons += [f"no column for {_some(absent, 2)}"] if absent else []
+            reasons += [f"no answer to {_some(silent, 2)}"] if silent else []
+        if one.n_effective < FEWEST_EFFECTIVE:
+            reasons.append(f"effective n {one.n_effective:.0f} below {FEWEST_EFFECTIVE}")
+        said.append(f"{one.name} {one.n}: {', '.join(reasons)}")
+    return "; ".join([*said[:8], *([f"{len(said) - 8} more"] if len(said) > 8 else [])]) or "no group"
+
+
+def _some(names: list[str], shown: int = 8) -> str:
+    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
+
+
+def _check_out(out: Path) -> None:
+    if out.suffix != ".csv":
+        raise TargetError(f"want --out as a file that ends with .csv, got {out}")
+    if not out.parent.is_dir():
+        raise TargetError(f"want --out in a folder that exists, got {out}: there is no {out.parent}")
+    for path in (out, _items_file(out)):
+        if path.exists():
+            raise TargetError(f"want --out as a new file, got {out}: {path.name} is there already")
 
 
 def _items_file(table: Path) -> Path:

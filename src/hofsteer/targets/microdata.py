@@ -52,7 +52,8 @@ class GroupEstimate:
     item_means: Floats  # (I,), option values; NaN = never asked
     scores: Floats  # (M,), points
     errors: Floats  # (M,), standard errors in points; NaN where one cluster is all there is
-    lonely: int = 0  # strata with a single cluster, which counts about the group's mean
+    clusters: int = 0  # respondents count where there are no clusters
+    lonely: int = 0  # strata with a single cluster, which counts about the group's mean; 0 if it is the only cluster
     items: tuple[ItemShares, ...] = ()  # (I,), how the group answered each item
 
     @property
@@ -91,9 +92,20 @@ def estimate_groups(
             errors = _bootstrapped(answers, weights, instrument, clusters, of_cluster, replicates, rng)
         scores = instrument.score_means(means) + constants.values
         errors = np.where(np.isnan(scores), np.nan, errors)
-        lonely = int((np.bincount(of_cluster) == 1).sum())
-        total, items = float(weights.sum()), _items(answers, weights, instrument)
-        found.append(GroupEstimate(name, len(answers), kish(weights), total, means, scores, errors, lonely, items))
+        found.append(
+            GroupEstimate(
+                name=name,
+                n=len(answers),
+                n_effective=kish(weights),
+                weight=float(weights.sum()),
+                item_means=means,
+                scores=scores,
+                errors=errors,
+                clusters=len(first),
+                lonely=int((np.bincount(of_cluster) == 1).sum()) if len(first) > 1 else 0,
+                items=_items(answers, weights, instrument),
+            )
+        )
     return tuple(found)
 
 
@@ -107,14 +119,17 @@ def shrunken(groups: Sequence[GroupEstimate]) -> Floats:
     """Return scores (G, M) drawn towards their mean, to be shown and never aimed at.
 
     score -> mean + tau^2 / (tau^2 + error^2) (score - mean), where tau^2 is the variance between groups less the mean
-    squared error, at least 0 (moments; Efron & Morris 1973, doi:10.1080/01621459.1973.10481350).
+    squared error, at least 0 (moments; Efron & Morris 1973, doi:10.1080/01621459.1973.10481350). NaN where the error is
+    unknown.
     """
     scores, squares = np.stack([g.scores for g in groups]), np.stack([g.errors for g in groups]) ** 2
     if len(groups) < 2:
         return scores
-    between = np.maximum(scores.var(axis=0, ddof=1) - squares.mean(axis=0), 0.0)
+    known = ~np.isnan(squares)
+    mean_square = np.where(known, squares, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    between = np.maximum(scores.var(axis=0, ddof=1) - mean_square, 0.0)
     with np.errstate(invalid="ignore"):
-        keep = np.where(between + squares > 0, between / (between + squares), 1.0)
+        keep = np.where(between + squares == 0, 1.0, between / (between + squares))
     return np.asarray(scores.mean(axis=0) + keep * (scores - scores.mean(axis=0)))
 
 

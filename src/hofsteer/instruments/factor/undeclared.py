@@ -12,7 +12,7 @@ CODES = frozenset(
 ) - {6.0}  # what surveys write for refused, not known, not asked; 6 is too often an answer
 MANY_ROWS = 100  # of a sample in which a value in one or two rows is odd
 FEW_ROWS = 2
-NAMED = 8  # values that the warning names
+NAMED = 8  # values and items that the warning names
 
 
 def undeclared_codes(names: Sequence[str], answers: Floats) -> tuple[str, ...]:
@@ -42,7 +42,8 @@ def undeclared_codes(names: Sequence[str], answers: Floats) -> tuple[str, ...]:
         counted = [*counted[:NAMED], f"{len(codes) - NAMED} more"]
     said = " and ".join(filter(None, (", ".join(counted[:-1]), counted[-1])))
     whole = len(items) == len(names) > 2
-    listed = f"{names[0]} .. {names[-1]}" if whole else ", ".join(items)
+    others = [f"{len(items) - NAMED} more items"] if len(items) > NAMED else []
+    listed = f"{names[0]} .. {names[-1]}" if whole else ", ".join([*items[:NAMED], *others])
     count = "counts" if len(items) == 1 else "count"
     answer, them, they = (
         ("as an answer", "it", "it is a code") if len(codes) == 1 else ("as answers", "them", "they are codes")
