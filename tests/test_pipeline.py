@@ -580,9 +580,10 @@ def test_full_disk_while_the_result_is_written(straight, respondent, tmp_path, m
 def test_resume_with_other_weights_is_refused(world, tmp_path):
     path = align(Named(world.answers("USA")), "JPN", out=tmp_path / "run", settings=QUICK).path
     before = contents(path)
-    message = message_of(RunError, resume, path, Named(world.answers("USA"), weights="b"))
-    assert message.startswith(f"{path} cannot be resumed: its model was ")
-    assert message.endswith("and is now {'id': 'scripted', 'weights_sha256': 'b'}")
+    message = message_of(RunError, resume, path, Named(world.answers("USA"), weights="b" * 64))
+    assert message == (
+        f"{path} cannot be resumed: its model was scripted (weights a) and is now scripted (weights bbbbbbbbbbbb)"
+    )
     assert contents(path) == before
 
 
@@ -612,6 +613,8 @@ def test_resume_towards_something_else_is_refused(key, copied, respondent):
     path.write_text(json.dumps(provenance), encoding="utf-8")
     message = message_of(RunError, resume, copied, respondent)
     assert message.startswith(f"{copied} cannot be resumed: its {key} was ")
+    assert "{" not in message
+    assert len(message) < len(str(copied)) + 150
 
 
 def test_resume_with_another_kind_of_respondent_is_refused(tiny, respondent, tmp_path):

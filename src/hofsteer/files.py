@@ -48,6 +48,11 @@ def hash_bytes(data: bytes) -> str:
     return sha256(data).hexdigest()
 
 
+def short_hash(digest: str | None) -> str:
+    """Return as much of a SHA-256 as tells it from another."""
+    return "none" if digest is None else digest[:12]
+
+
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal, read in pieces."""
     digest = sha256()

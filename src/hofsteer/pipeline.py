@@ -26,7 +26,15 @@ from hofsteer.evaluation.constants import constants_of, departure, every_policy
 from hofsteer.files import replace_json, replace_text
 from hofsteer.instruments import load_instrument
 from hofsteer.parts import check_settings, make_method, make_objective, needs_gradient, questions
-from hofsteer.record import environment, provenance_of, public_name, rendered_table, under_persona, use_rendered
+from hofsteer.record import (
+    changes,
+    environment,
+    provenance_of,
+    public_name,
+    rendered_table,
+    under_persona,
+    use_rendered,
+)
 from hofsteer.report import adapter_card, convergence_figure, polish_note, run_report, weak_constants, wording_note
 from hofsteer.respondent.base import Respondent
 from hofsteer.respondent.soft_prompt import SoftPrompt
@@ -214,11 +222,9 @@ def resume(path: str | Path, respondent: Respondent | None = None, watch: Watche
     rendered: dict[str, Any] = {key: stored[key] for key in ("administrations", "neutral") if key in stored}
     provenance = provenance_of(config, objective, rendered)
     for key in DECIDING:
-        was, now = recorded.get(key), provenance[key]
-        if now != was:
-            raise RunError(f"{path} cannot be resumed: its {key} was {was} and is now {now}")
-    if not run.committed_generation() and (now := start_identity(config.space)) != recorded.get("start"):
-        raise RunError(f"{path} cannot be resumed: its start was {recorded.get('start')} and is now {now}")
+        _refuse_changed(path, key, recorded.get(key), provenance[key])
+    if not run.committed_generation():
+        _refuse_changed(path, "start", recorded.get("start"), start_identity(config.space))
     use_rendered(rendered, objective)
     moved = departure(objective.constants, respondent, objective.administrations, config.read_out)
     if not moved <= MOST_DEPARTURE:
@@ -234,6 +240,12 @@ def resume(path: str | Path, respondent: Respondent | None = None, watch: Watche
             )
     with run.locked():
         return _finish(run, config, objective, make_space(config.space, respondent), watch)
+
+
+def _refuse_changed(path: str | Path, key: str, was: Any, now: Any) -> None:
+    if now != was:
+        before, after = changes(was, now)
+        raise RunError(f"{path} cannot be resumed: its {key} was {before} and is now {after}")
 
 
 def _finish(

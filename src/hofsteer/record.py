@@ -1,7 +1,8 @@
 """What a run records of itself: where its numbers come from, and the token ids that it asked."""
 
 import platform
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ from hofsteer.alignment.run import rendered_hash
 from hofsteer.baselines import persona_text
 from hofsteer.config import RunConfig
 from hofsteer.evaluation.constants import checked_countries
+from hofsteer.files import short_hash
 from hofsteer.instruments import Administration
 from hofsteer.respondent.base import Respondent
 from hofsteer.respondent.drift import Neutral
 from hofsteer.respondent.render import Rendered
 
+CHANGES_SHOWN = 3  # values of a record, where more differ
+NAMES = ("id", "code", "kind", "")  # keys of what a record is called; "" is a record of one value
 PACKAGES = ("hofsteer", "numpy", "torch", "transformers", "tokenizers", "safetensors")
 
 
@@ -53,6 +57,45 @@ def provenance_of(config: RunConfig, objective: Objective, rendered: dict[str, A
         },
         "constants": objective.constants.to_json(),
     }
+
+
+def changes(was: Any, now: Any) -> tuple[str, str]:
+    """Return two records, JSON values, in words: their names and the first values in which they differ.
+
+    >>> changes({"id": "m", "weights_sha256": "0123456789abcdef" * 4}, {"id": "m", "weights_sha256": "f" * 64})
+    ('m (weights 0123456789ab)', 'm (weights ffffffffffff)')
+    >>> changes("a" * 64, None)
+    ('aaaaaaaaaaaa', 'none')
+    """
+    records = [dict(_leaves(one)) for one in (was, now)]
+    apart = [key for key in {**records[0], **records[1]} if records[0].get(key) != records[1].get(key)]
+    return _changed(records[0], apart), _changed(records[1], apart)
+
+
+def _leaves(record: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested records with their keys, joined by dots."""
+    if isinstance(record, (list, tuple)):
+        record = dict(enumerate(record))
+    if not isinstance(record, dict):
+        yield key, record
+        return
+    for inner, value in record.items():
+        yield from _leaves(value, f"{key}.{inner}" if key else f"{inner}")
+
+
+def _changed(record: dict[str, Any], apart: Sequence[str]) -> str:
+    """Return the name of a record, and its values under the first keys of those `apart`."""
+    name = next((record[key] for key in NAMES if record.get(key) is not None), None)
+    said = [f"{key.removesuffix('_sha256')} {_short(record.get(key))}" for key in apart if key not in NAMES]
+    more = [*said[:CHANGES_SHOWN], "..."] if len(said) > CHANGES_SHOWN else said
+    return _short(name) + (f" ({', '.join(more)})" if more else "")
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "none"
+    is_hash = isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)
+    return short_hash(value) if is_hash else f"{value}"
 
 
 def rendered_table(objective: Objective) -> dict[str, Any]:

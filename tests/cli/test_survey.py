@@ -1,9 +1,11 @@
+import json
 import shutil
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
-from hofsteer import SoftPrompt, load_target
+from hofsteer import Respondent, SoftPrompt, align, load_target
 from hofsteer.instruments import Administration
 
 KEYS = [
@@ -224,6 +226,40 @@ def test_soft_prompt_is_used(hofsteer, tiny, tiny_folder, adapter, vsm13):
     prompt = SoftPrompt.load(adapter).values[None]
     np.testing.assert_allclose(found, answers(tiny, vsm13, prompt), rtol=1e-4)
     assert not np.allclose(found, answers(tiny, vsm13), rtol=1e-2)
+
+
+@pytest.fixture
+def run_on_other_weights(folder, tmp_path):
+    """A run of a model whose weights were changed since: the run and the hash of the weights that it was on."""
+    settings = {"search.budget": 4, "search.population_size": 4, "space.tokens": 2, "search.name": "de"}
+    run = align(Respondent.from_pretrained(str(folder)), "JPN", out=tmp_path / "run", settings=settings)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"] = weights["model.norm.weight"] * np.float32(1.001)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return run.path, run.folder.read_json("provenance.json")["model"]["weights_sha256"]
+
+
+def test_soft_prompt_of_other_weights_is_warned_of(hofsteer, folder, run_on_other_weights):
+    # such a survey printed scores without a word
+    path, before = run_on_other_weights
+    now = Respondent.from_pretrained(str(folder)).fingerprint
+    for prompt in (path, path / "soft_prompt"):
+        result = hofsteer("survey", "--model", folder, "--prompt", prompt, "--json")
+        (line,) = (line for line in result.err.splitlines() if "was found" in line)
+        assert line == (
+            f"warning: the soft prompt of {path} was found on weights {before[:12]}, and {folder} has {now[:12]} "
+            "(in float32): what it does here need not be what the run found"
+        )
+        assert result.code == 0
+    assert "was found" not in hofsteer("survey", "--model", folder, "--json").err
+
+
+def test_soft_prompt_of_the_same_weights_is_not_warned_of(hofsteer, folder, run_on_other_weights):
+    path, _ = run_on_other_weights
+    record = json.loads((path / "provenance.json").read_text(encoding="utf-8"))
+    record["model"]["weights_sha256"] = Respondent.from_pretrained(str(folder)).fingerprint
+    (path / "provenance.json").write_text(json.dumps(record), encoding="utf-8")
+    assert "was found" not in hofsteer("survey", "--model", folder, "--prompt", path, "--json").err
 
 
 def test_table_for_people(hofsteer, tiny_folder):

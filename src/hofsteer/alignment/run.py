@@ -97,6 +97,11 @@ class RunFolder:
             run._refuse_newer(run.read_json("state.json").get("format"))
         return run
 
+    @classmethod
+    def of_adapter(cls, path: Path) -> "RunFolder | None":
+        """Return the run at a path or in the folder around it, where a run keeps its adapter; None if there is none."""
+        return next((cls(one) for one in (path, path.parent) if (one / "provenance.json").is_file()), None)
+
     @property
     def name(self) -> str:
         """The folder's own name."""

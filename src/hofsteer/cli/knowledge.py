@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from hofsteer.cli.output import AsJson, Model, load_respondent, messages, print_json, results, warn, warn_of_low_mass
+from hofsteer.cli.output import (
+    AsJson,
+    Model,
+    load_adapter,
+    load_respondent,
+    messages,
+    print_json,
+    results,
+    warn_of_low_mass,
+    warn_of_other_weights,
+)
 
 BENCHMARK = (
     "A benchmark of knowledge: culturalbench (both forms, from the hub), culturalbench-easy, culturalbench-hard, or "
@@ -38,16 +48,14 @@ def knowledge(
     from hofsteer.evaluation.plan import Margins
     from hofsteer.report import MINI_STATEMENT
     from hofsteer.report.knowledge import knowledge_notes, knowledge_table
-    from hofsteer.respondent import SoftPrompt
 
     asked = load_benchmarks(benchmarks)
-    adapter = SoftPrompt.load(prompt) if prompt is not None else None
-    if adapter is not None and adapter.base_model not in (None, model, Path(model).name):
-        warn(f"the soft prompt in {prompt} was found for {adapter.base_model}, not for {model}")
+    adapter, run = load_adapter(prompt, model)
     arguments = template_arguments(template or [])
     respondent = load_respondent(
         check_model(id=model, revision=revision, dtype=dtype, device=device, template=arguments)
     )
+    warn_of_other_weights(run, respondent)
     margin = Margins().lost
     found = []
     for benchmark in asked:

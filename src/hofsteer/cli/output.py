@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,13 +12,15 @@ from rich.console import Console
 from rich.markup import escape
 
 from hofsteer.errors import InstrumentError
-from hofsteer.files import dump_json
+from hofsteer.files import dump_json, short_hash
 
 if TYPE_CHECKING:
     from hofsteer.alignment.loop import Watcher
+    from hofsteer.alignment.run import RunFolder
     from hofsteer.config import ModelSettings
     from hofsteer.evaluation.constants import Watcher as PersonaWatcher
     from hofsteer.respondent.hf import HFRespondent
+    from hofsteer.respondent.soft_prompt import SoftPrompt
 
 LOW_VALID_MASS = 0.9
 SCORES_MOVE = "Only differences between samples asked alike have meaning; a single score moves with the constants."
@@ -65,6 +68,34 @@ def warn_of_low_mass(valid_mass: float) -> None:
         warn(
             f"valid mass {valid_mass:.3f} is below {LOW_VALID_MASS:.2f}: the first token says little about what the "
             "model would answer"
+        )
+
+
+def load_adapter(prompt: Path | None, model: str) -> tuple["SoftPrompt | None", "RunFolder | None"]:
+    """Return the soft prompt that a command was given, and its run if there is one and it is of this model.
+
+    One that was found for a model of another name is said to be so on standard error.
+    """
+    from hofsteer.alignment.run import RunFolder
+    from hofsteer.respondent.soft_prompt import SoftPrompt
+
+    if prompt is None:
+        return None, None
+    adapter = SoftPrompt.load(prompt)
+    if adapter.base_model not in (None, model, Path(model).name):
+        warn(f"the soft prompt in {prompt} was found for {adapter.base_model}, not for {model}")
+        return adapter, None
+    return adapter, RunFolder.of_adapter(prompt)
+
+
+def warn_of_other_weights(run: "RunFolder | None", respondent: "HFRespondent") -> None:
+    """Say on standard error when a run was of other weights than the model has, in the dtype that it has them."""
+    recorded = None if run is None else run.read_json("provenance.json").get("model", {}).get("weights_sha256")
+    if run is not None and recorded not in (None, respondent.fingerprint):
+        warn(
+            f"the soft prompt of {run.path} was found on weights {short_hash(recorded)}, and {respondent.settings.id} "
+            f"has {short_hash(respondent.fingerprint)} (in {respondent.conditions()['dtype']}): what it does here "
+            "need not be what the run found"
         )
 
 

@@ -11,12 +11,14 @@ from hofsteer.cli.output import (
     ConstantsKind,
     InstrumentName,
     Model,
+    load_adapter,
     load_respondent,
     messages,
     persona_progress,
     print_json,
     warn,
     warn_of_low_mass,
+    warn_of_other_weights,
 )
 from hofsteer.cli.reliability import show_reliability
 from hofsteer.cli.survey_output import show_surveys, surveys_json
@@ -24,7 +26,7 @@ from hofsteer.errors import ConfigError, TargetError
 
 if TYPE_CHECKING:
     from hofsteer.instruments import Instrument
-    from hofsteer.targets import Constants, Target
+    from hofsteer.targets import Target
 
 
 def survey(
@@ -94,7 +96,6 @@ def survey(
     from hofsteer.instruments import Administration, load_instrument
     from hofsteer.instruments.sample import load_sample
     from hofsteer.report import weak_constants
-    from hofsteer.respondent import SoftPrompt
     from hofsteer.targets import constants_for, load_target, policy_for, target_for
 
     if system is not None and not system.strip():
@@ -137,18 +138,14 @@ def survey(
         conversation=conversation,
         shuffle=shuffle,
     )
-    adapter = SoftPrompt.load(prompt) if prompt is not None else None
-    recorded: tuple[Constants, ...] = ()
-    if adapter is not None and prompt is not None:
-        if adapter.base_model not in (None, model, Path(model).name):
-            warn(f"the soft prompt in {prompt} was found for {adapter.base_model}, not for {model}")
-        elif constants is None:
-            recorded = constants_of_run(prompt, questions)
+    adapter, run = load_adapter(prompt, model)
+    recorded = constants_of_run(run.path, questions) if run is not None and constants is None else ()
     respondent = load_respondent(
         check_model(
             id=model, revision=revision, dtype=dtype, device=device, template=template_arguments(template or [])
         )
     )
+    warn_of_other_weights(run, respondent)
     if reliability:
         with persona_progress() as watch:
             held = measure_reliability(respondent, form, countries, reading, adapter, watch)

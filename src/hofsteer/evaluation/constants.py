@@ -123,16 +123,16 @@ def constants_of_run(path: Path, instrument: Instrument) -> tuple[Constants, ...
     Raises:
         RunError: the record cannot be read.
     """
-    folder = next((one for one in (path, path.parent) if (one / "provenance.json").is_file()), None)
-    if folder is None:
+    run = RunFolder.of_adapter(path)
+    if run is None:
         return ()
-    recorded = RunFolder(folder).read_json("provenance.json")
+    recorded = run.read_json("provenance.json")
     try:
         if recorded["instrument"]["sha256"] != instrument.hash:
             return ()
         return tuple(map(Constants.from_json, (recorded["constants"], *recorded.get("other_constants", ()))))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{folder}: the constants in provenance.json cannot be read: {error}") from None
+        raise RunError(f"{run.path}: the constants in provenance.json cannot be read: {error}") from None
 
 
 def checked_countries(constants: Constants) -> tuple[Target, ...]:

@@ -22,6 +22,7 @@ from hofsteer.evaluation.knowledge import Knowledge, measure_knowledge
 from hofsteer.evaluation.plan import HeldOut, Plan
 from hofsteer.evaluation.texts import measure_texts
 from hofsteer.evaluation.transfer import Transfer, measure_transfer
+from hofsteer.files import short_hash
 from hofsteer.instruments import Administration, load_instrument
 from hofsteer.respondent.base import Respondent, SoftPrompts
 from hofsteer.respondent.soft_prompt import SoftPrompt
@@ -297,7 +298,9 @@ def _check_together(runs: Sequence[FinishedRun], controls: Sequence[FinishedRun]
     weights = respondent.identity().get("weights_sha256")
     recorded = first.provenance["model"].get("weights_sha256")
     if weights != recorded:
-        raise RunError(f"the runs were found on weights {str(recorded)[:12]}, and the model has {str(weights)[:12]}")
+        raise RunError(
+            f"the runs were found on weights {short_hash(recorded)}, and the model has {short_hash(weights)}"
+        )
 
 
 def _comparable(key: str, provenance: dict[str, Any]) -> Any:
