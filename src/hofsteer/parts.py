@@ -113,8 +113,8 @@ def _check_item_loss(config: RunConfig, instrument: Instrument, target: Target) 
     loss = f"objective.loss = {config.objective.loss!r}"
     if target.items is None:
         raise ConfigError(
-            f"{loss} wants a target with item distributions, a group of a table made by `hofsteer targets fit`; "
-            f"{target.code} has scores alone"
+            f"{loss} wants a target with item distributions, a group of a table made by `hofsteer targets fit` or "
+            f"`hofsteer instruments fit`; {target.code} has scores alone"
         )
     try:
         target.items.on(instrument)

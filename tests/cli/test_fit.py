@@ -1,5 +1,6 @@
 """`hofsteer instruments fit` on small files."""
 
+import csv
 import json
 
 import numpy as np
@@ -47,7 +48,7 @@ def test_an_instrument_targets_figures_and_json(wave, tmp_path):
     assert found["fit"]["kmo"] > 0.5
     assert len(found["groups"]) == 22
     assert out.is_file()
-    assert (tmp_path / "mine-targets.csv").read_text().startswith("group,n,n_effective,F1,F1_se,F2,F2_se\n")
+    assert (tmp_path / "mine-targets.csv").read_text().startswith("group,n,n_effective,items,items_sha256,F1,F1_se,")
     assert sorted(path.name for path in figures.iterdir()) == ["groups.svg", "loadings.svg", "scree.svg"]
     assert RUN.invoke(app, ["instruments", "show", str(out)]).exit_code == 0
     with pytest.raises(InstrumentError, match="want a new file for the instrument"):
@@ -58,6 +59,40 @@ def test_the_table_for_people(wave):
     result = invoke(wave, "--items", "Q*", "--preset", "iw", "--factors", "2")
     assert "level pooled, pearson correlations, components, varimax" in result.stdout
     assert "parallel analysis 2" in result.stdout
+
+
+def test_groups_of_the_users_own_items_are_targets_with_item_distributions(wave, tmp_path):
+    path, out = tmp_path / "wave.csv", tmp_path / "mine.toml"
+    path.write_text(wave.read_text().replace("L1,3", "L1,", 9).replace(",Q", ",mine"))
+    invoke(path, "--group", "land", "--level", "within", "--factors", "2", "--out", out)
+    again = ["targets", "fit", str(path), "--instrument", str(out), "--group", "land"]
+    assert RUN.invoke(app, [*again, "--out", str(tmp_path / "again.csv")]).exit_code == 0  # texts say FILL IN
+    tables = []
+    for name in ("mine-targets", "again"):
+        with (tmp_path / f"{name}.csv").open() as file:
+            tables.append(list(csv.DictReader(file)))
+    for mine, theirs in zip(*tables, strict=True):
+        for column in ("F1", "F1_se", "F2", "F2_se"):
+            assert float(mine[column]) == pytest.approx(float(theirs[column]), abs=1e-5)
+    kept, other = (json.loads((tmp_path / f"{name}.items.json").read_text()) for name in ("mine-targets", "again"))
+    assert kept == other
+    shown = ["targets", "show", f"{tmp_path / 'mine-targets.csv'}:L1", "--instrument", str(out), "--json"]
+    assert json.loads(RUN.invoke(app, shown).stdout)["items"]["items"]["mine1"]["shares"]
+    asked = ["survey", "--instrument", str(out), "--target", f"{tmp_path / 'mine-targets.csv'}:L1"]
+    assert "still to be written" in str(RUN.invoke(app, asked).exception)
+    out.write_text(out.read_text().replace("FILL IN", "please say"))
+    found = json.loads(RUN.invoke(app, [*asked, "--model", "mini", "--constants", "none", "--json"]).stdout)
+    assert found["item_losses"]["wasserstein"] > 0
+
+
+def test_a_table_wants_two_groups_that_are_large_enough(wave, tmp_path):
+    rows = wave.read_text().splitlines()
+    path = tmp_path / "small.csv"
+    path.write_text("\n".join([*rows[:101], *rows[121:142]]) + "\n")  # 60, 40 and 21 respondents
+    result = invoke(path, "--group", "land", "--level", "pooled", "--factors", "2", "--out", tmp_path / "mine.toml")
+    assert "no target for groups with an effective n below 50: L1 (40), L2 (21)" in result.stderr
+    assert "no table of targets is written: it wants two groups or more, got 1" in result.stderr
+    assert sorted(file.name for file in tmp_path.glob("*.*")) == ["mine.toml", "small.csv"]
 
 
 def test_codes_that_nobody_declared(wave, tmp_path):
@@ -80,6 +115,7 @@ def test_codes_that_nobody_declared(wave, tmp_path):
         (["--preset", "iw", "--rotation", "oblimin"], "the preset iw sets --rotation itself"),
         (["--missing", "none"], "want --missing as numbers"),
         (["--out", "mine.csv"], r"ends with \.toml"),
+        (["--out", "nowhere/mine.toml"], "got nowhere/mine.toml: there is no nowhere"),
         (["--group", "lande", "--level", "within"], "did you mean 'land'"),
         (["--factors", "5"], "want 1 to 3 factors for 6 items, got 5"),
     ],

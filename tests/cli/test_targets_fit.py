@@ -169,8 +169,8 @@ def test_align_to_whole_distributions(hofsteer, tiny_folder, table, tmp_path):
     assert found["item_losses"]["aligned"]["jensen-shannon"] < found["item_losses"]["naive"]["jensen-shannon"]
     assert hofsteer("resume", tmp_path / "run", "--json").json() == found
     said = " ".join(hofsteer("resume", tmp_path / "run").out.split())
-    assert "loss W1 JS skill" in said
-    assert "The search did not minimise this distance but the item loss JS." in said
+    assert "JS index loss W1 skill" in said
+    assert "By the index loss, which was not minimised, " in said
 
 
 def test_align_refuses_item_losses_of_published_scores(refused, tiny_folder):

@@ -1,5 +1,6 @@
 """`hofsteer instruments fit`: factors of respondents' answers, as an instrument and targets."""
 
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -8,7 +9,7 @@ import typer
 from hofsteer.cli.fit_output import fit_json, print_fit
 from hofsteer.cli.output import AsJson, Encoding, messages, missing_codes, print_json, warn
 from hofsteer.errors import InstrumentError, did_you_mean
-from hofsteer.files import replace_text
+from hofsteer.files import hash_bytes, replace_text
 
 if TYPE_CHECKING:
     from hofsteer.instruments.factor.analysis import Analysis, FitSettings
@@ -54,7 +55,8 @@ def fit(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the parallel analysis and the rotation's starts.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="A new instrument file (.toml); with groups also NAME-targets.csv beside it.")
+        Path | None,
+        typer.Option(help="A new instrument file (.toml); with groups also NAME-targets.csv and its items."),
     ] = None,
     figures: Annotated[Path | None, typer.Option(help="Folder for scree, loadings and groups as SVG.")] = None,
     as_json: AsJson = False,
@@ -136,15 +138,19 @@ def _targets_path(out: Path) -> Path:
 
 
 def _check_out(out: Path) -> None:
+    from hofsteer.targets.items import items_path
+
     if out.suffix != ".toml":
         raise InstrumentError(f"want an instrument file that ends with .toml, got {out}")
-    for path in (out, _targets_path(out)):
+    if not out.parent.is_dir():
+        raise InstrumentError(f"want --out in a folder that exists, got {out}: there is no {out.parent}")
+    for path in (out, _targets_path(out), items_path(_targets_path(out))):
         if path.exists():  # its texts may have been filled in
             raise InstrumentError(f"want a new file for the instrument, got {path}, which exists")
 
 
 def _write(analysis: "Analysis", rows: tuple["GroupRow", ...], out: Path | None, data: Path, texts: Any) -> list[Path]:
-    from hofsteer.instruments.factor.output import factor_ids, instrument_text, target_table
+    from hofsteer.instruments.factor.output import FEWEST_EFFECTIVE, instrument_text
 
     if out is None:
         return []
@@ -154,13 +160,12 @@ def _write(analysis: "Analysis", rows: tuple["GroupRow", ...], out: Path | None,
         f"{kind} correlations, {method}, {analysis.rotation}."
     )
     text, unfilled = instrument_text(analysis, out.stem, f"Factors of {data.name}", source, texts)
-    table, small = target_table(rows, factor_ids(analysis))
+    usable = [row for row in rows if row.usable]
     try:
         replace_text(out, text)
         written = [out]
-        if rows:
-            replace_text(_targets_path(out), table)
-            written.append(_targets_path(out))
+        if len(usable) > 1:
+            written += _write_targets(analysis, usable, out, data, text)
     except OSError as error:
         raise InstrumentError(f"cannot write an instrument to {out}: {error.strerror}") from None
     if unfilled:
@@ -168,9 +173,31 @@ def _write(analysis: "Analysis", rows: tuple["GroupRow", ...], out: Path | None,
             f"{data.name} has no texts of {_some(unfilled)}: write them into {out} where it says FILL IN before it can "
             "be asked, or take them from an instrument with --texts"
         )
-    if small:
-        warn(f"no target for groups with an effective n below 50: {_some(small)}")
+    if small := tuple(f"{row.name} ({row.n_effective:.0f})" for row in rows if not row.usable):
+        warn(f"no target for groups with an effective n below {FEWEST_EFFECTIVE}: {_some(small)}")
+    if rows and len(usable) < 2:
+        warn(f"no table of targets is written: it wants two groups or more, got {len(usable)}")
     return written
+
+
+def _write_targets(analysis: "Analysis", rows: list["GroupRow"], out: Path, data: Path, instrument: str) -> list[Path]:
+    """Write the table of targets and, before it, the item distributions that it names."""
+    from hofsteer.instruments.factor.output import factor_ids, target_table
+    from hofsteer.targets.items import distributions_text, item_shares, items_path
+
+    sample, table = analysis.sample, _targets_path(out)
+    options = {item["id"]: [o["value"] for o in item["options"]] for item in tomllib.loads(instrument)["items"]}
+    groups = {}
+    for row in rows:
+        mine = sample.codes == sample.groups.index(row.name)
+        answers, weights = sample.answers[mine], sample.weights[mine]
+        groups[row.name] = [
+            item_shares(column, weights, values) for column, values in zip(answers.T, options.values(), strict=True)
+        ]
+    text, kept = distributions_text(out.stem, data.name, options, groups), items_path(table)
+    replace_text(kept, text)
+    replace_text(table, target_table(rows, factor_ids(analysis), (kept.name, hash_bytes(text.encode()))))
+    return [table, kept]
 
 
 def _some(names: tuple[str, ...]) -> str:

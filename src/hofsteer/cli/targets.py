@@ -76,7 +76,7 @@ def show(
     from hofsteer.targets.table import is_table
 
     if is_table(name):
-        questions = load_instrument(instrument or "vsm13")
+        questions = load_instrument(instrument or "vsm13", unwritten=True)
         group = target_for(name, questions)
         if as_json:
             print_json(group_json(group, questions))

@@ -58,7 +58,7 @@ def fit(
     from hofsteer.instruments import load_instrument
     from hofsteer.instruments.microdata_files import read_microdata
     from hofsteer.targets import constants_for
-    from hofsteer.targets.items import FEWEST_EFFECTIVE
+    from hofsteer.targets.items import FEWEST_EFFECTIVE, items_path
     from hofsteer.targets.microdata import Estimator, Weighting, estimate_groups, overall_scores
 
     for name, value, valid in (
@@ -69,7 +69,7 @@ def fit(
             raise TargetError(f"want {name} {' or '.join(valid)}, got {value!r}{did_you_mean(value, valid)}")
     if out is not None:
         _check_out(out)
-    questions = load_instrument(instrument)
+    questions = load_instrument(instrument, unwritten=True)
     policy = constants_for(questions, constants)
     with messages().status(f"reading {data.name}"):
         microdata = read_microdata(data, missing=missing_codes(missing), encoding=encoding)
@@ -99,7 +99,7 @@ def fit(
     if lonely := sum(one.lonely for one in groups):
         warn(f"{lonely} strata have a single cluster, which counts about the mean of its group")
     if out is not None:
-        said = f"wrote {out}, and beside it {_items_file(out).name} with the item distributions"
+        said = f"wrote {out}, and beside it {items_path(out).name} with the item distributions"
         messages().print(said, highlight=False, soft_wrap=True)
 
 
@@ -183,25 +183,23 @@ def _some(names: list[str], shown: int = 8) -> str:
 
 
 def _check_out(out: Path) -> None:
+    from hofsteer.targets.items import items_path
+
     if out.suffix != ".csv":
         raise TargetError(f"want --out as a file that ends with .csv, got {out}")
     if not out.parent.is_dir():
         raise TargetError(f"want --out in a folder that exists, got {out}: there is no {out.parent}")
-    for path in (out, _items_file(out)):
+    for path in (out, items_path(out)):
         if path.exists():
             raise TargetError(f"want --out as a new file, got {out}: {path.name} is there already")
 
 
-def _items_file(table: Path) -> Path:
-    return table.with_suffix(".items.json")
-
-
 def _write(out: Path, groups: "list[GroupEstimate]", questions: "Instrument", source: str, constants: str) -> None:
     """Write the table and, before it, the item distributions that it names."""
-    from hofsteer.targets.items import items_text
+    from hofsteer.targets.items import items_path, items_text
     from hofsteer.targets.microdata import table_text
 
-    text, kept = items_text(groups, questions, source), _items_file(out)
+    text, kept = items_text(groups, questions, source), items_path(out)
     items = kept.name, hash_bytes(text.encode())
     replace_text(kept, text)
     replace_text(out, table_text(groups, questions.dimension_ids, source, constants, items))

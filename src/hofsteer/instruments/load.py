@@ -36,8 +36,12 @@ class InstrumentEntry:
     title: str
 
 
-def load_instrument(name: str | Path) -> Instrument:
+def load_instrument(name: str | Path, unwritten: bool = False) -> Instrument:
     """Return a bundled instrument by id or alias in any case (`vsm13`), or the one in a TOML file by its path.
+
+    Args:
+        name: id, alias or path.
+        unwritten: also take a file whose texts are still to be written; it can score answers, and is not to be asked.
 
     Raises:
         InstrumentError: nothing has that name, or the file is not a valid instrument.
@@ -47,7 +51,7 @@ def load_instrument(name: str | Path) -> Instrument:
         path = Path(name)
         if not path.is_file():
             raise InstrumentError(f"no instrument file at {text}")
-        return read_instrument(path)
+        return read_instrument(path, unwritten)
     return _bundled(text.lower())
 
 
@@ -57,7 +61,7 @@ def bundled_instruments() -> tuple[InstrumentEntry, ...]:
     return tuple(InstrumentEntry(t["id"], tuple(t.get("aliases", [])), t["title"]) for t in tables)
 
 
-def read_instrument(path: Path) -> Instrument:
+def read_instrument(path: Path, unwritten: bool = False) -> Instrument:
     """Return the instrument in a TOML file. Raises InstrumentError that names the file and what is wrong in it."""
     table = _read_toml(path)
     if table.get("format", FORMAT) != FORMAT:
@@ -67,7 +71,12 @@ def read_instrument(path: Path) -> Instrument:
         file = model.model_validate(table)
     except ValidationError as error:
         raise InstrumentError(f"{path.name}: {first_problem(error, model)}") from None
-    return _vary(file, path) if isinstance(file, VariantFile) else _build(file, path)
+    if isinstance(file, VariantFile):
+        return _vary(file, path)
+    instrument = _build(file, path)
+    if not unwritten:
+        _refuse_unwritten(instrument, path)
+    return instrument
 
 
 @cache
@@ -122,9 +131,6 @@ def _item(table: ItemFile, scales: Mapping[str, list[OptionFile]], path: Path) -
         raise InstrumentError(f"{place} uses unknown scale {table.scale!r}{did_you_mean(table.scale, scales)}")
     options = table.options if table.scale is None else scales[table.scale]
     assert options is not None
-    unwritten = [text for text in (*table.wordings, *(option.text for option in options)) if text.startswith(FILL_IN)]
-    if unwritten:
-        raise InstrumentError(f"{place} has texts still to be written: {unwritten[0]!r}")
     if len({option.text for option in options}) < len(options):
         raise InstrumentError(f"{place} wants options that differ, got one text twice")
     if not table.optional and len({option.value for option in options}) < 2:
@@ -149,6 +155,13 @@ def _check_wordings(items: Sequence[Item], optional: Sequence[Item], path: Path)
                 f"{path.name}: optional item {item.id} wants {wanted} wordings like the others, "
                 f"got {len(item.wordings)}"
             )
+
+
+def _refuse_unwritten(instrument: Instrument, path: Path) -> None:
+    for item in (*instrument.items, *instrument.optional_items):
+        for text in (*item.wordings, *(option.text for option in item.options)):
+            if text.startswith(FILL_IN):
+                raise InstrumentError(f"{path.name}: item {item.id} has texts still to be written: {text!r}")
 
 
 def _check_neutral(neutral: float | None, items: Sequence[Item], path: Path) -> None:

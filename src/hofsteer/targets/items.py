@@ -135,17 +135,30 @@ class _Answered(Protocol):
 
 def items_text(groups: Sequence[_Answered], instrument: Instrument, source: str) -> str:
     """Return the file (JSON) of the distributions of groups, whose items are in the order of the instrument's."""
+    options = {item.id: [option.value for option in item.options] for item in instrument.items}
+    return distributions_text(instrument.id, source, options, {group.name: group.items for group in groups})
+
+
+def distributions_text(
+    instrument_id: str, source: str, options: Mapping[str, Sequence[float]], groups: Mapping[str, Sequence[ItemShares]]
+) -> str:
+    """Return the file (JSON) of distributions by group, each in the order of `options`, the option values by item."""
     table = {
         "schema": SCHEMA,
-        "instrument": instrument.id,
+        "instrument": instrument_id,
         "source": source,
-        "options": {item.id: [option.value for option in item.options] for item in instrument.items},
+        "options": {item: list(values) for item, values in options.items()},
         "groups": {
-            group.name: {name: _plain(one) for name, one in zip(instrument.item_ids, group.items, strict=True)}
-            for group in groups
+            group: {item: _plain(one) for item, one in zip(options, shares, strict=True)}
+            for group, shares in groups.items()
         },
     }
     return dump_json(table) + "\n"
+
+
+def items_path(table: Path) -> Path:
+    """Return where the distributions of a table's groups are kept."""
+    return table.with_suffix(".items.json")
 
 
 def read_items(path: Path, sha256: str) -> dict[str, ItemDistributions]:

@@ -101,12 +101,13 @@ def test_small_groups_become_no_targets():
     weights = data.numbers("w").copy()
     weights[:60] **= 6  # a few respondents of the first group count most
     rows = group_rows(fitted(data=changed(data, "w", weights)))
-    table, small = target_table(rows, ["F1", "F2"])
+    table = target_table(rows, ["F1", "F2"], ("own.items.json", "abc"))
     parsed = list(csv.DictReader(table.splitlines()))
-    assert list(parsed[0]) == ["group", "n", "n_effective", "F1", "F1_se", "F2", "F2_se"]
-    assert len(parsed) + len(small) == 24
+    assert list(parsed[0]) == ["group", "n", "n_effective", "items", "items_sha256", "F1", "F1_se", "F2", "F2_se"]
+    assert [line["group"] for line in parsed] == [f"L{g:02d}" for g in range(1, 24)]
+    assert {(line["items"], line["items_sha256"]) for line in parsed} == {("own.items.json", "abc")}
     assert all(float(line["n_effective"]) >= 50 for line in parsed)
-    assert small == ("L00",)
+    assert [row.name for row in rows if not row.usable] == ["L00"]
 
 
 def test_texts_that_are_missing_have_to_be_filled_in(tmp_path):
@@ -116,6 +117,7 @@ def test_texts_that_are_missing_have_to_be_filled_in(tmp_path):
     path.write_text(text)
     with pytest.raises(InstrumentError, match=r"mine.toml: item q1 has texts still to be written: 'FILL IN"):
         load_instrument(path)
+    assert load_instrument(path, unwritten=True).item_ids == unfilled  # enough to score answers
 
 
 def test_texts_of_an_instrument(tmp_path):

@@ -31,6 +31,11 @@ class GroupRow:
     scores: Floats  # (M,)
     errors: Floats  # (M,), standard errors
 
+    @property
+    def usable(self) -> bool:
+        """Whether the group may be a target."""
+        return self.n_effective >= FEWEST_EFFECTIVE
+
 
 def factor_ids(analysis: Analysis) -> tuple[str, ...]:
     """Return F1, F2, ...: names are for the user to give."""
@@ -113,19 +118,23 @@ def group_rows(analysis: Analysis) -> tuple[GroupRow, ...]:
     return tuple(rows)
 
 
-def target_table(rows: Sequence[GroupRow], dimensions: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Return a table of targets (CSV), and the groups that are too small for one: an effective n below 50.
+def target_table(rows: Sequence[GroupRow], dimensions: Sequence[str], items: tuple[str, str]) -> str:
+    """Return the table of targets (CSV) of the groups that may be one.
 
-    Columns: group, n, n_effective, and for each dimension its score and `_se`, its standard error.
+    Columns: group, n, n_effective, the name and the SHA-256 of the file of their item distributions, and for each
+    dimension its score and `_se`, its standard error.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["group", "n", "n_effective", *(f"{d}{end}" for d in dimensions for end in ("", "_se"))])
+    about = ("group", "n", "n_effective", "items", "items_sha256")
+    writer.writerow([*about, *(f"{d}{end}" for d in dimensions for end in ("", "_se"))])
     for row in rows:
-        if row.n_effective >= FEWEST_EFFECTIVE:
+        if row.usable:
             numbers = np.stack([row.scores, row.errors], axis=1).ravel()
-            writer.writerow([row.name, row.n, f"{row.n_effective:.1f}", *(f"{number:.6f}" for number in numbers)])
-    return text.getvalue(), tuple(row.name for row in rows if row.n_effective < FEWEST_EFFECTIVE)
+            writer.writerow(
+                [row.name, row.n, f"{row.n_effective:.1f}", *items, *(f"{number:.6f}" for number in numbers)]
+            )
+    return text.getvalue()
 
 
 def _method(analysis: Analysis) -> Method:
