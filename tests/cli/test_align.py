@@ -1,9 +1,11 @@
 import json
 import re
+from typing import get_args
 
 import pytest
 
 from hofsteer.alignment.run import RunFolder
+from hofsteer.config import SearchSettings
 from hofsteer.report import NOT_CONCLUDED
 
 ONE_FORM = ("--set", "wordings=[0]", "--set", 'orders=["listed"]')
@@ -61,6 +63,14 @@ def test_help_shows_the_defaults(hofsteer):
     said = hofsteer("align", "--help").out
     for value in ("2000)", "8)", "vsm13)", "fitted; none where the zero is fixed)"):
         assert f"({value}" in said, said
+
+
+def test_help_lists_every_search(hofsteer):
+    # the default was not among them
+    said = " ".join(hofsteer("align", "--help").out.replace("│", " ").split())
+    (listed,) = re.findall(r"gauss-newton, de, [^;]*; adam ", said)
+    names = {name for kind in get_args(SearchSettings) for name in get_args(kind.model_fields["name"].annotation)}
+    assert set(re.split(r", | or |; ", listed.strip())) == names
 
 
 def test_subspace_and_start(align, tmp_path):

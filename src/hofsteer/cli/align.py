@@ -34,7 +34,8 @@ def align(
     search: Annotated[
         str | None,
         typer.Option(
-            help="de, shade, lshade, sep-cma, cma, pso or random; adam descends the gradient, to compare with.",
+            help="gauss-newton, de, shade, lshade, sep-cma, cma, pso or random; adam descends the gradient, to compare "
+            "with.",
             show_default=SEARCH["name"].default,
         ),
     ] = None,
