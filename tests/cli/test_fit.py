@@ -85,6 +85,22 @@ def test_groups_of_the_users_own_items_are_targets_with_item_distributions(wave,
     assert found["item_losses"]["wasserstein"] > 0
 
 
+def test_items_that_were_taken_and_groups_alike(wave, tmp_path):
+    lines = wave.read_text().splitlines()
+    path = tmp_path / "alike.csv"
+    groups = np.random.default_rng(4).integers(0, 22, size=len(lines) - 1)  # they mean nothing
+    alike = [f"L{g}{line[line.index(',') :]}" for g, line in zip(groups, lines[1:], strict=True)]
+    path.write_text("\n".join([lines[0], *alike]) + "\n")
+    command = (path, "--group", "land", "--level", "pooled", "--factors", "2")
+    result = invoke(*command)
+    assert "items, as none were named: Q1, Q2, Q3, Q4, Q5, Q6\n" in result.stderr
+    assert "items, as" not in invoke(*command, "--items", "Q*").stderr
+    below = np.array(json.loads(invoke(*command, "--json").stdout)["icc2"]) < 0
+    assert 0 < below.sum() < 6
+    rows = {row.split()[0]: row.split()[-2:] for row in result.stdout.splitlines() if row.strip().startswith("Q")}
+    assert [rows[f"Q{i}"] == ["-", "-"] for i in range(1, 7)] == below.tolist()
+
+
 def test_a_table_wants_two_groups_that_are_large_enough(wave, tmp_path):
     rows = wave.read_text().splitlines()
     path = tmp_path / "small.csv"

@@ -161,6 +161,17 @@ def test_show_refuses(refused, table):
     assert "scores on SSE, TSR" in refused("targets", "show", f"{table}:JPN", "--instrument", "ivs10")
 
 
+def test_a_table_of_something_else(refused, respondents, table):
+    another = "; these are scores on another instrument: name it with --instrument"
+    assert refused("targets", "show", f"{table}:JPN", "--instrument", "ivs10").endswith(another)
+    respond = "; these look like respondents: `hofsteer targets fit` makes the table"
+    assert refused("targets", "show", f"{respondents}:JPN").endswith(f"Q8, Q9, ...{respond}")
+    respondents.write_text(respondents.read_text().replace("country", "group"))
+    assert refused("targets", "show", f"{respondents}:JPN").endswith(respond)
+    table.write_text(table.read_text().replace("group", "nation"))  # scores on this one, and no group
+    assert "these" not in refused("targets", "show", f"{table}:JPN")
+
+
 def test_align_to_whole_distributions(hofsteer, tiny_folder, table, tmp_path):
     quick = ("--set", "search.population_size=4", "--budget", "12", "--tokens", "2", "--set", "wordings=[0]")
     options = ("--target", f"{table}:JPN", "--loss", "jensen-shannon", "--out", tmp_path / "run", *quick)

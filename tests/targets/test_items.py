@@ -100,12 +100,16 @@ def test_a_changed_file_is_refused(table, vsm13):
     kept = table.with_name("own.items.json")
     kept.write_text(kept.read_text().replace('"n": 90', '"n": 91', 1))
     with pytest.raises(
-        TargetError, match=r"own.items.json is not what its table names: want SHA-256 \w{12}, got \w{12}$"
+        TargetError,
+        match=r"own.items.json is not what its table names: want SHA-256 \w{12}, got \w{12}; make both again with",
     ):
         target_for(f"{table}:JPN", vsm13)
     kept.unlink()
-    with pytest.raises(TargetError, match=r"cannot read the item distributions .*own.items.json: No such file"):
+    with pytest.raises(
+        TargetError, match=r"cannot read the item distributions .*own.items.json: No such file"
+    ) as error:
         target_for(f"{table}:JPN", vsm13)
+    assert str(error.value).endswith("or drop the table's columns items and items_sha256 for scores alone")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def print_fit(analysis: "Analysis") -> None:
         loadings = (f"{v:.2f}" if abs(v) >= SALIENT else f"({round(v, 2) + 0.0:.2f})" for v in analysis.loadings[i])
         cells = [*loadings, f"{analysis.communalities[i]:.2f}", f"{analysis.item_adequacy[i]:.2f}"]
         if analysis.intraclass:
-            cells += [f"{values[i]:.2f}" for values in analysis.intraclass]
+            cells += [f"{values[i]:.2f}" if values[i] >= 0 else "-" for values in analysis.intraclass]
         table.add_row(item, *cells)
     console.print(table)
     factors = Table("factor", "items", "alpha", "omega", "determinacy", box=SIMPLE, padding=(0, 1, 0, 0))

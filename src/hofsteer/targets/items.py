@@ -23,6 +23,9 @@ from hofsteer.instruments.base import Floats
 
 FEWEST_EFFECTIVE = 50  # respondents of a group, or of a group's answers to an item, that may be a target
 SCHEMA = 1
+REMEDY = (
+    "make both again with `hofsteer targets fit`, or drop the table's columns items and items_sha256 for scores alone"
+)
 SUM_ERROR = 1e-6  # by which the shares of an item may miss 1
 
 
@@ -170,9 +173,11 @@ def read_items(path: Path, sha256: str) -> dict[str, ItemDistributions]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise TargetError(f"cannot read the item distributions {path}: {error.strerror}") from None
+        raise TargetError(f"cannot read the item distributions {path}: {error.strerror}; {REMEDY}") from None
     if (now := hash_bytes(data)) != sha256:
-        raise TargetError(f"{path.name} is not what its table names: want SHA-256 {sha256[:12]}, got {now[:12]}")
+        raise TargetError(
+            f"{path.name} is not what its table names: want SHA-256 {sha256[:12]}, got {now[:12]}; {REMEDY}"
+        )
     try:
         table = json.loads(data)
         if table["schema"] != SCHEMA:

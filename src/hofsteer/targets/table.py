@@ -20,6 +20,7 @@ from hofsteer.targets.names import look_up_key
 
 SUFFIX = ".csv"
 ERROR = "_se"  # ends the name of a column of standard errors
+SHOWN = 12  # columns that an error repeats
 
 Record = Mapping[str, str | None]
 Distributions = Mapping[tuple[str, str], Mapping[str, ItemDistributions]]
@@ -69,8 +70,8 @@ def read_table(path: Path, dimensions: Sequence[str]) -> tuple[Target, ...]:
             reader = csv.DictReader(file)
             heads = [head.strip() for head in reader.fieldnames or ()]
             reader.fieldnames = heads
-            _check_heads(path, heads, dimensions)
-            records = list(enumerate(reader, start=2))
+            records: list[tuple[int, Record]] = list(enumerate(reader, start=2))
+            _check_heads(path, heads, dimensions, [record.get("group") for _, record in records])
         kept = _distributions(path, records)
         rows = tuple(_row(path, number, record, dimensions, kept) for number, record in records)
     except OSError as error:
@@ -88,11 +89,19 @@ def read_table(path: Path, dimensions: Sequence[str]) -> tuple[Target, ...]:
     return rows
 
 
-def _check_heads(path: Path, heads: Sequence[str], dimensions: Sequence[str]) -> None:
-    if "group" not in heads or not set(heads) & set(dimensions):
+def _check_heads(path: Path, heads: Sequence[str], dimensions: Sequence[str], groups: Sequence[str | None]) -> None:
+    scored = bool(set(heads) & set(dimensions))
+    if "group" not in heads or not scored:
+        if scored or not heads:
+            hint = ""
+        elif "group" in heads and len(set(groups)) == len(groups):
+            hint = "; these are scores on another instrument: name it with --instrument"
+        else:
+            hint = "; these look like respondents: `hofsteer targets fit` makes the table"
+        listed = ", ".join(heads[:SHOWN]) + (", ..." if len(heads) > SHOWN else "")
         raise TargetError(
             f"{path.name}: want a table with the column group and scores on {', '.join(dimensions)}, "
-            f"got columns {', '.join(heads) or 'none'}"
+            f"got columns {listed or 'none'}{hint}"
         )
     if len(set(heads)) < len(heads):
         raise TargetError(f"{path.name}: want each column once, got one twice")

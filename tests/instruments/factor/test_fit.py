@@ -185,7 +185,10 @@ def test_rules_that_disagree_leave_the_choice_to_the_user(monkeypatch):
 def test_items_by_default_are_columns_of_few_values_and_the_others_are_named():
     sample = take_sample(survey(), group="land")
     assert sample.item_ids == ("q1", "q2", "q3", "q4", "q5", "q6")
-    assert sample.notes == ("not taken as items (texts, or more than ten values): age, w",)
+    assert sample.notes == (
+        "items, as none were named: q1, q2, q3, q4, q5, q6",
+        "not taken as items (texts, or more than ten values): age, w",
+    )
 
 
 def test_what_was_not_asked_in_a_group_is_left_out_and_said():

@@ -134,7 +134,11 @@ def _item_names(data: Microdata, items: Sequence[str] | None, used: Sequence[str
         numbers = [c for c in data.columns.values() if c.numbers is not None and c.name not in used]
         few = [c.name for c in numbers if _values(data.numbers(c.name)) <= MOST_OPTIONS]
         others = [name for name in data.columns if name not in few and name not in used]
-        names, notes = few, _listed("not taken as items (texts, or more than ten values)", others)
+        notes = [
+            *_listed("items, as none were named", few),
+            *_listed("not taken as items (texts, or more than ten values)", others),
+        ]
+        names = few
     else:
         found: list[str] = []
         for wanted in items:
