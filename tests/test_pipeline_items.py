@@ -221,6 +221,13 @@ def test_controls_of_a_group_are_other_groups(runs, respondent, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_a_report_on_a_group_speaks_of_groups(runs):
+    page = (runs["index"].path / "report.html").read_text(encoding="utf-8")
+    assert "<td>mean group</td>" in page
+    assert "the mean of the other groups" in page
+    assert not re.search("mean country|other countries|one country", page)
+
+
 def test_report_shows_both_losses(runs):
     page = (runs["jensen-shannon"].path / "report.html").read_text(encoding="utf-8")
     assert "<th>JS</th><th>index loss</th><th>W1</th><th>skill (JS)</th>" in page

@@ -65,6 +65,16 @@ def test_help_shows_the_defaults(hofsteer):
         assert f"({value}" in said, said
 
 
+def test_a_group_of_a_table_stands_among_groups(hofsteer, tiny_folder, tmp_path):
+    (tmp_path / "own.csv").write_text("group,n,n_effective,PDI,IDV\nnorth,400,150,54,46\nsouth,400,,40,50\n")
+    said = " ".join(
+        hofsteer("align", "--model", tiny_folder, "--target", tmp_path / "own.csv:north", *QUICK).out.split()
+    )
+    assert "two samples of 150 from one group differ by" in said
+    assert "the mean of the other groups" in said
+    assert not re.search("mean country|other countries|one country", said)
+
+
 def test_help_lists_every_search(hofsteer):
     # the default was not among them
     said = " ".join(hofsteer("align", "--help").out.replace("│", " ").split())

@@ -43,7 +43,9 @@ def evaluate_items(evaluate):
             key: replace(row, item_losses={kind: losses[key]} if key in losses else {})
             for key, row in made.rows.items()
         }
-        return replace(made, rows=rows, item_goal=goal, minimised=kind)
+        rows["mean_country"] = replace(rows["mean_country"], name="mean group")
+        group = replace(made.target, kind="group")
+        return replace(made, target=group, rows=rows, item_goal=goal, minimised=kind)
 
     return evaluate_items
 

@@ -3,7 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hofsteer.report import MINI_STATEMENT, NOT_CONCLUDED, item_losses_note, outcome, polish_note, statement
+from hofsteer.report import (
+    MINI_STATEMENT,
+    NOT_CONCLUDED,
+    item_losses_note,
+    noise_floor_note,
+    outcome,
+    polish_note,
+    skill_note,
+    statement,
+)
 from hofsteer.targets import ItemGoal
 
 
@@ -44,13 +53,13 @@ def test_outcome_that_does_not(evaluate):
 def test_outcome_is_by_the_loss_that_was_minimised(evaluate_items):
     # W1 6.4 was called nearer than a persona's 6.3 and the mean's 5.2, as its index loss happened to be the least
     evaluation = evaluate_items(naive=8.1, persona=6.3, aligned=6.4, mean_country=5.2)
-    assert evaluation.not_beaten == ("persona", "mean country")
+    assert evaluation.not_beaten == ("persona", "mean group")
     assert outcome(evaluation) == (
         "On the fitted forms the steered model's answers lie W1 6.4 from the target's (the model alone 8.1, under a "
         "persona 6.3, the mean of the other groups 5.2), more than the 4.9 by which two samples like the target's own "
-        "differ. It is no nearer to the target than: persona, mean country. By the index loss, which was not "
+        "differ. It is no nearer to the target than: persona, mean group. By the index loss, which was not "
         "minimised, the steered model's scores lie 4.0 points from the target (the model alone 30.2, under a persona "
-        "20.5, the mean of the other countries 16.0)."
+        "20.5, the mean of the other groups 16.0)."
     )
 
 
@@ -64,6 +73,16 @@ def test_outcome_does_not_claim_to_beat_an_unknown_item_loss(evaluate_items):
     text = outcome(evaluate_items(naive=8.1, persona=6.3, aligned=4.8))
     assert "the mean of the other groups unknown)" in text
     assert "It is nearer to the target than those of these that are known." in text
+
+
+def test_a_group_stands_among_groups(evaluate):
+    # groups of a user's own table were called countries
+    made = evaluate()
+    group = replace(made, target=replace(made.target, kind="group"))
+    assert "the mean of the other groups 16.0" in outcome(group)
+    assert skill_note(group) == "Skill is 1 - loss / loss of the mean of the other groups."
+    assert skill_note(made) == "Skill is 1 - loss / loss of the mean of the other countries."
+    assert "two samples of 150 from one group differ by" in noise_floor_note(6.2, n=150, noun=group.target.noun)
 
 
 def test_polish_is_told_in_the_loss_that_was_minimised(evaluate_items):

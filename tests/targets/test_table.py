@@ -31,6 +31,14 @@ def test_a_row_is_a_target(table):
     assert source_losses(japan.vector(vsm.dimension_ids), japan, vsm) == {}
 
 
+def test_a_noise_floor_without_errors_is_from_the_effective_number(table):
+    vsm = load_instrument("vsm13")
+    table.write_text("group,n,n_effective,PDI,IDV\nnorth,400,150.5,54,46\nsouth,400,,40,50\neast,9,0,1,2\n")
+    north, south, east = (noise_floor(vsm, target_for(f"{table}:{name}", vsm)) for name in ("north", "south", "east"))
+    assert (north.n, south.n, east.n) == (150, 50, 50)
+    assert north.points == pytest.approx(south.points * np.sqrt(50 / 150))
+
+
 @pytest.mark.parametrize(
     ("text", "name", "said"),
     [

@@ -194,9 +194,11 @@ def _show(run: "Run", as_json: bool) -> None:
     console.print(results_table(evaluation))
     if evaluation.target.estimated or evaluation.rows["nearest"].estimated:
         console.print(ESTIMATE_NOTE)
-    digits = evaluation.digits
-    floor = noise_floor_note(evaluation.noise_floor, digits, evaluation.variation, evaluation.noise_floor_n)
-    known = target_notes(evaluation.target, evaluation.source_losses, evaluation.greedy_floor, digits)
+    digits, target = evaluation.digits, evaluation.target
+    floor = noise_floor_note(
+        evaluation.noise_floor, digits, evaluation.variation, evaluation.noise_floor_n, target.noun
+    )
+    known = target_notes(target, evaluation.source_losses, evaluation.greedy_floor, digits)
     if evaluation.item_goal is not None:
         known.append(item_losses_note(evaluation.item_goal))
     if evaluation.minimised != "index":

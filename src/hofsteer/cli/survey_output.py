@@ -99,7 +99,7 @@ def _show(console: Console, result: "Survey", model: str, prompt: Path | None) -
         if len(result.losses) > 1:
             console.print(losses_note(result.losses, digits), highlight=False)
         floor = noise_floor(questions, goal)
-        console.print(noise_floor_note(floor.points, digits, questions.variation, floor.n), highlight=False)
+        console.print(noise_floor_note(floor.points, digits, questions.variation, floor.n, goal.noun), highlight=False)
         others = source_losses(result.evaluation.scores[0], goal, questions)
         for note in target_notes(goal, others, greedy_floor(questions, objective.constants, goal), digits):
             console.print(note, highlight=False)

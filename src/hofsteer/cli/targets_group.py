@@ -65,7 +65,7 @@ def show_group(target: "Target", instrument: "Instrument") -> None:
     console.print(f"constants: {target.constants or 'unknown'}", highlight=False)
     console.print(f"persona: {persona_text(target)}", highlight=False)
     floor = noise_floor(instrument, target)
-    console.print(noise_floor_note(floor.points, digits, instrument.variation, floor.n), highlight=False)
+    console.print(noise_floor_note(floor.points, digits, instrument.variation, floor.n, target.noun), highlight=False)
     if goal is None or target.items is None:
         why = "none are kept of it" if target.items is None else f"those kept are not of the items of {instrument.id}"
         console.print(f"item distributions: {why}", highlight=False)

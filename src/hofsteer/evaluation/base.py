@@ -72,7 +72,7 @@ class RunEvaluation:
     variation: str = "by one scale step"  # how far people's answers are taken to vary in the noise floor
     policies: tuple[Constants, ...] = ()  # of constants; the first is the run's own
     polish: Polish | None = None  # None if there was none
-    noise_floor_n: int | None = ASSUMED_N  # respondents it assumes; None: from the target's own standard errors
+    noise_floor_n: int | None = ASSUMED_N  # respondents of each sample; None: from the target's own standard errors
     greedy_floor: float | None = None  # index points that answers of one option an item cannot get below
     source_losses: Mapping[str, float] = field(default_factory=dict)  # published row -> loss of the steered model
     item_goal: ItemGoal | None = None  # the target's item distributions, if it has them
@@ -194,7 +194,7 @@ def evaluate_run(
             item_losses=_named(objective, neutral_shares(instrument)),
         ),
         "mean_country": Row(
-            "mean country",
+            f"mean {target.noun}",
             average,
             float(index_loss(average, goal)),
             item_losses=_item_losses(objective, others(target, dimensions)),

@@ -181,7 +181,7 @@ def _parts(evidence: Evidence, margins: Margins) -> dict[ClaimName, list[Part]]:
         loss, goal = mean_over_seeds_and_forms(losses), margins.of_naive * float(naive.mean())
         matches.append(_part(f"held-out loss, constants {policy}", loss, min(margins.loss, goal), at_most=True))
     matches.append(_part("skill", mean_over_seeds(evidence.skill), 0.0, at_most=False))
-    matches.append(_exact("place among the countries nearest to the answers", evidence.rank, margins.nearest))
+    matches.append(_exact("place among the targets nearest to the answers", evidence.rank, margins.nearest))
     choices = evidence.choice_share
     damage = [_part(name, mean_over_seeds(lost), margins.lost, at_most=True) for name, lost in evidence.lost.items()]
     return {

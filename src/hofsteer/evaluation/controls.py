@@ -47,7 +47,9 @@ def control_targets(
     others = [c for c in countries if c.code.partition("@")[0] != code and not set(dimensions) - set(c.scores)]
     others = [c for c in others if index_loss(c.vector(dimensions), goal) >= TOO_NEAR]
     if len(others) < n_countries:
-        raise TargetError(f"want {n_countries} other countries as controls, got {len(others)} with the same dimensions")
+        raise TargetError(
+            f"want {n_countries} other {target.nouns} as controls, got {len(others)} with the same dimensions"
+        )
     own = index_loss(goal, start)
     others.sort(key=lambda c: abs(float(index_loss(c.vector(dimensions), start) - own)))
     return (*others[:n_countries], *_nonsense(target, dimensions, goal, start, n_others, seed))

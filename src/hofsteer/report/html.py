@@ -59,11 +59,14 @@ def _unit(instrument: Instrument, evaluation: RunEvaluation) -> str:
 
 
 def _limits(evaluation: RunEvaluation, model: str, instrument: Instrument) -> list[str]:
+    target = evaluation.target
     said = [
         statement(model, evaluation, instrument.id),
         NOT_CONCLUDED,
-        noise_floor_note(evaluation.noise_floor, evaluation.digits, evaluation.variation, evaluation.noise_floor_n),
-        *target_notes(evaluation.target, evaluation.source_losses, evaluation.greedy_floor, evaluation.digits),
+        noise_floor_note(
+            evaluation.noise_floor, evaluation.digits, evaluation.variation, evaluation.noise_floor_n, target.noun
+        ),
+        *target_notes(target, evaluation.source_losses, evaluation.greedy_floor, evaluation.digits),
         *([] if evaluation.item_goal is None else [item_losses_note(evaluation.item_goal)]),
         skill_note(evaluation),
         *evaluation.notes,
@@ -74,7 +77,7 @@ def _limits(evaluation: RunEvaluation, model: str, instrument: Instrument) -> li
         said.append(losses)
     if (floor := read_out_floor_note(evaluation.read_out_floor, evaluation.digits)) is not None:
         said.append(floor)
-    if evaluation.target.estimated or evaluation.rows["nearest"].estimated:
+    if target.estimated or evaluation.rows["nearest"].estimated:
         said.append(f"{ESTIMATE_NOTE}.")
     return [*said, MINI_STATEMENT] if evaluation.simulated else said
 

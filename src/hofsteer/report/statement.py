@@ -34,9 +34,9 @@ def outcome(evaluation: RunEvaluation) -> str:
     over = "more" if evaluation.minimised_loss(evaluation.rows["aligned"]) > floor else "no more"
     return (
         f"On the fitted forms the steered model's answers lie {head} {loss['aligned']} from the target's (the model "
-        f"alone {loss['naive']}, under a persona {loss['persona']}, the mean of the other groups "
-        f"{loss['mean_country']}), {over} than the {floor:.1f} by which two samples like the target's own differ. "
-        f"{_verdict(evaluation)} By the index loss, which was not minimised, {by_index}."
+        f"alone {loss['naive']}, under a persona {loss['persona']}, the mean of the other "
+        f"{evaluation.target.nouns} {loss['mean_country']}), {over} than the {floor:.1f} by which two samples like the "
+        f"target's own differ. {_verdict(evaluation)} By the index loss, which was not minimised, {by_index}."
     )
 
 
@@ -48,7 +48,7 @@ def _index_outcome(evaluation: RunEvaluation) -> str:
     return (
         f"the steered model's scores lie {loss['aligned']} points from the target{over} "
         f"(the model alone {loss['naive']}, under a persona {loss['persona']}, the mean of the other "
-        f"countries {loss['mean_country']}{unpublished})"
+        f"{evaluation.target.nouns} {loss['mean_country']}{unpublished})"
     )
 
 
@@ -65,10 +65,14 @@ def _number(value: float, digits: int) -> str:
 
 def skill_note(evaluation: RunEvaluation) -> str:
     """Return what skill is, and by which loss the nearest row is the nearest."""
+    target = evaluation.target
     if evaluation.minimised == "index":
-        return "Skill is 1 - loss / loss of the mean of the other countries."
+        return f"Skill is 1 - loss / loss of the mean of the other {target.nouns}."
     head = ITEM_HEADS[evaluation.minimised]
-    return f"Skill is 1 - {head} / {head} of the mean of the other groups, and the nearest group is so by {head}."
+    return (
+        f"Skill is 1 - {head} / {head} of the mean of the other {target.nouns}, and the nearest {target.noun} is so by "
+        f"{head}."
+    )
 
 
 def polish_note(evaluation: RunEvaluation, steps: int, spent: int, polish: int) -> str:
@@ -88,7 +92,11 @@ def _minimised_in_words(evaluation: RunEvaluation, row: Row) -> str:
 
 
 def noise_floor_note(
-    points: float, digits: int = 1, variation: str = "by one scale step", n: int | None = ASSUMED_N
+    points: float,
+    digits: int = 1,
+    variation: str = "by one scale step",
+    n: int | None = ASSUMED_N,
+    noun: str = "country",
 ) -> str:
     """Return what a noise floor is, with its assumptions; one decimal less than the scores have."""
     if n is None:
@@ -97,7 +105,7 @@ def noise_floor_note(
             f"{points:.{digits - 1}f} points on average; smaller differences cannot be told from sampling."
         )
     return (
-        f"Noise floor: if people's answers vary {variation}, two samples of {n} from one country "
+        f"Noise floor: if people's answers vary {variation}, two samples of {n} from one {noun} "
         f"differ by {points:.{digits - 1}f} points on average; smaller differences cannot be told from sampling."
     )
 

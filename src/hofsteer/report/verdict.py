@@ -126,7 +126,7 @@ def zone_note(verdict: Verdict, zone: ZoneFinding) -> str:
 
 def caricature_note(caricature: Caricature, given: bool) -> str:
     """Return what the caricature index says; its word in brackets where no verdict is given."""
-    title = "Caricature index, 1 is as far from the mean of other countries as the target, above 1 beyond it"
+    title = "Caricature index, 1 is as far from the mean of other countries or groups as the target, above 1 beyond it"
     by = "; ".join(f"{name} {index.steered.mean():.2f}" for name, index in caricature.by_instrument.items())
     if (together := caricature.together) is None:
         return f"{title}: not told, as no other instrument puts the target clear of that mean{by and f' ({by})'}."

@@ -49,6 +49,16 @@ class Target:
     items: ItemDistributions | None = None  # how it answered each item; None = unknown, as for all published rows
 
     @property
+    def noun(self) -> str:
+        """What it stands among, in one word: a group of a user's own table, or a country."""
+        return "group" if self.kind == "group" else "country"
+
+    @property
+    def nouns(self) -> str:
+        """The plural of `noun`."""
+        return "groups" if self.kind == "group" else "countries"
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """The dimensions without a published score."""
         return tuple(dimension for dimension in self.dimensions if dimension not in self.scores)

@@ -19,7 +19,7 @@ class NoiseFloor:
     """By how many points two samples like the target's differ on average."""
 
     points: float  # mean over the dimensions that the target has
-    n: int | None  # respondents that were assumed; None: from the target's own standard errors
+    n: int | None  # respondents of each sample; None: from the target's own standard errors
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -27,10 +27,11 @@ class NoiseFloor:
 
 
 def noise_floor(instrument: Instrument, target: Target) -> NoiseFloor:
-    """Return the noise floor from the target's own standard errors, or from 50 assumed respondents.
+    """Return the noise floor from the target's own standard errors, or from a number of respondents.
 
-    Two samples whose scores have standard error s differ by 2 s / sqrt(pi) on average if normal. The errors count only
-    if they are known for every dimension that the target has: a mean over some would be of another loss.
+    That number is Kish's effective one of the target where it is known, and 50 elsewhere. Two samples whose scores have
+    standard error s differ by 2 s / sqrt(pi) on average if normal. The errors count only if they are known for every
+    dimension that the target has: a mean over some would be of another loss.
     """
     dimensions = instrument.dimension_ids
     compared = ~np.isnan(target.vector(dimensions))
@@ -39,7 +40,8 @@ def noise_floor(instrument: Instrument, target: Target) -> NoiseFloor:
     errors = target.error_vector(dimensions)[compared]
     if not np.isnan(errors).any():
         return NoiseFloor(float(2 / np.sqrt(np.pi) * errors.mean()), None)
-    return NoiseFloor(instrument.noise_floor(ASSUMED_N, compared=compared), ASSUMED_N)
+    n = round(target.n_effective or 0) or ASSUMED_N
+    return NoiseFloor(instrument.noise_floor(n, compared=compared), n)
 
 
 def uncertainty_note(target: Target, digits: int = 1) -> str:
