@@ -37,7 +37,7 @@ from hofsteer.files import replace_json, replace_text
 from hofsteer.instruments.base import Floats
 from hofsteer.parts import check_settings, make_method, make_objective
 from hofsteer.respondent import mini
-from hofsteer.search import OPTIMIZERS, tell
+from hofsteer.search import OPTIMIZERS
 from hofsteer.targets import index_loss
 
 METHODS: dict[str, dict[str, Any]] = {  # name -> settings, by their keys in a run's config; the rest is default
@@ -132,7 +132,7 @@ class Search:
         goal = self.objective.target.vector(self.objective.instrument.dimension_ids)
         losses = np.where(failed, np.inf, index_loss(form_scores, goal).mean(axis=1))
         errors = (form_scores - goal)[..., np.isfinite(goal)].reshape(len(losses), -1)
-        self.state = tell(self.optimizer, self.state, self.candidates, losses, errors)
+        self.state = self.optimizer.tell(self.state, self.candidates, losses, errors)
         self.curve.append((self.state.evaluations, float(self.state.best_loss)))
         self.candidates = self.optimizer.ask(self.state)
 

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from hofsteer.errors import ConfigError
-from hofsteer.search import OPTIMIZERS, RandomSearch, make_optimizer, tell
+from hofsteer.search import OPTIMIZERS, RandomSearch, make_optimizer
 
 DIM = 6
 BLOCKS = np.array([4, 4, 9, 9, 9, -1])
@@ -70,8 +70,8 @@ def all_failed(candidates):
 
 
 def told(optimizer, state, candidates, losses):
-    """Tell what the optimizer asks for: losses, and the errors that they are made of."""
-    return tell(optimizer, state, candidates, losses, np.asarray(candidates) - 0.3)
+    """Tell losses, and the errors that they are made of."""
+    return optimizer.tell(state, candidates, losses, np.asarray(candidates) - 0.3)
 
 
 def advance(optimizer, state, generations, function=loss_of):

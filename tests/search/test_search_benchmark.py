@@ -66,7 +66,6 @@ def test_errors_are_the_scores_less_the_target(tiny, monkeypatch):
     told = []
 
     class Noting:
-        needs_errors = True
         ask = one.optimizer.ask
 
         def tell(self, state, candidates, losses, errors):

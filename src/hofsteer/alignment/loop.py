@@ -15,7 +15,7 @@ from hofsteer.alignment.stop import Rule, stopped_by
 from hofsteer.config import RunConfig, StopSettings
 from hofsteer.errors import RunError
 from hofsteer.instruments.base import named_scores
-from hofsteer.search import Optimizer, State, tell
+from hofsteer.search import Optimizer, State
 
 Watcher = Callable[[Record], None]
 
@@ -66,7 +66,7 @@ class BlackBox:
         if state.evaluations + len(candidates) > self.config.search.budget:
             return None
         evaluation = self.objective.evaluate(self.space.decode(candidates))
-        return tell(self.optimizer, state, candidates, evaluation.objectives, evaluation.errors), evaluation
+        return self.optimizer.tell(state, candidates, evaluation.objectives, evaluation.errors), evaluation
 
 
 def search(

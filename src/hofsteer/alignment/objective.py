@@ -21,9 +21,7 @@ class Evaluation:
 
     losses: Floats  # (P,), index points, mean over administrations, whatever is minimised; +inf = failed
     objectives: Floats  # (P,), what is minimised: the loss of the settings and penalties; +inf = failed
-    errors: (
-        Floats  # (P, E), signed, of which the loss of the settings is made, without penalties; see `Objective.errors`
-    )
+    errors: Floats  # (P, E), signed, vanish with what is minimised; see `Objective.errors`
     scores: Floats  # (P, M), index points, mean over administrations; NaN = failed
     form_scores: Floats  # (P, A, M), index points
     item_means: Floats  # (P, I), option values, mean over administrations; NaN = failed

@@ -1,6 +1,6 @@
 """Black-box search with ask and tell, NumPy only; knows nothing of language models."""
 
-from hofsteer.search.base import OPTIMIZERS, Optimizer, State, make_optimizer, tell
+from hofsteer.search.base import OPTIMIZERS, Optimizer, State, make_optimizer
 from hofsteer.search.cma import CMA
 from hofsteer.search.de import DEState, DifferentialEvolution
 from hofsteer.search.gauss_newton import GaussNewton
@@ -23,5 +23,4 @@ __all__ = [
     "Shade",
     "State",
     "make_optimizer",
-    "tell",
 ]

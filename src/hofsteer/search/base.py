@@ -99,7 +99,7 @@ S = TypeVar("S", bound=State)
 class Optimizer(Protocol[S]):
     """A black-box search for the vector with the lowest loss. P is the population size.
 
-    One generation is `candidates = ask(state)`, an evaluation, and `state = tell(state, candidates, losses)`.
+    One generation is `candidates = ask(state)`, an evaluation, and `state = tell(state, candidates, losses, errors)`.
     """
 
     @property
@@ -127,24 +127,20 @@ class Optimizer(Protocol[S]):
     def ask(self, state: S) -> Floats:
         """Return the candidates of this generation, (P or fewer, dim); at generation 0 the population of `init`."""
 
-    def tell(self, state: S, candidates: Floats, losses: Floats) -> S:
+    def tell(self, state: S, candidates: Floats, losses: Floats, errors: Floats | None = None) -> S:
         """Return the state of the next generation.
 
         Args:
             state: the state that was asked.
             candidates: (P, dim), the answer of `ask`.
             losses: (P,), any magnitude; +inf is a failed evaluation. All may be +inf.
+            errors: (P, E), signed, what the losses are made of; those of failures do not count. Most searches do not
+                look at them.
 
         Raises:
-            ValueError: a wrong shape, a loss that is NaN or -inf, a candidate that is not finite or out of bounds.
+            ValueError: a wrong shape, no errors for a search that needs them,
+                a loss that is NaN or -inf, a candidate that is not finite or out of bounds.
         """
-
-
-def tell(optimizer: Optimizer[S], state: S, candidates: Floats, losses: Floats, errors: Floats) -> S:
-    """Tell an optimizer losses (P,), and errors (P, K) if it is one that asks for them with `needs_errors`."""
-    if getattr(optimizer, "needs_errors", False):
-        return optimizer.tell(state, candidates, losses, errors)  # type: ignore[call-arg]  # more than the others take
-    return optimizer.tell(state, candidates, losses)
 
 
 def check_integers(settings: Any, **least: int) -> None:

@@ -160,7 +160,7 @@ class EvolutionStrategy(ABC):
             candidates = spread(state, normal)
         return clipped(candidates, state.bounds)
 
-    def tell(self, state: CMAState, candidates: Floats, losses: Floats) -> CMAState:
+    def tell(self, state: CMAState, candidates: Floats, losses: Floats, errors: Floats | None = None) -> CMAState:
         """Return the next state: the distribution moved towards the better candidates.
 
         Failures (+inf) rank last, equal losses in the order they came. If all failed, nothing is learned and only the

@@ -113,7 +113,7 @@ class DifferentialEvolution:
         trials = np.where(self._crosses(state), self._mutants(state), parents)
         return trials if state.bounds is None else back_inside(trials, parents, state.bounds)
 
-    def tell(self, state: DEState, candidates: Floats, losses: Floats) -> DEState:
+    def tell(self, state: DEState, candidates: Floats, losses: Floats, errors: Floats | None = None) -> DEState:
         """Return the next state: each candidate has replaced its parent if its loss is no higher.
 
         Between two failures (+inf) the candidate stays too. Arguments and errors as in `Optimizer.tell`.

@@ -26,16 +26,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hofsteer.search.base import (
-    Bounds,
-    Floats,
-    Ints,
-    SavedState,
-    check_integers,
-    check_told,
-    own_start,
-    register,
-)
+from hofsteer.search.base import Bounds, Floats, Ints, SavedState, check_integers, check_told, own_start, register
 from hofsteer.search.cma import CMA, MAX_DIM, CMAState, clipped
 
 PROBES, CHOICE = 1, 2  # random streams
@@ -76,10 +67,7 @@ class GaussNewtonState(SavedState):
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the state as arrays; those of the first part have a prefix."""
         inner = {} if self.cma is None else {CMA_PREFIX + name: array for name, array in self.cma.arrays().items()}
-        return {**replace(self, cma=None)._own_arrays(), **inner}
-
-    def _own_arrays(self) -> dict[str, NDArray[Any]]:
-        return super().arrays()
+        return {**SavedState.arrays(replace(self, cma=None)), **inner}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
@@ -107,8 +95,6 @@ class GaussNewton:
     population_size: int = 32  # P, at least 4
     warm_up: int = 256  # evaluations after which probes begin, those of the population included
     seed: int = 0  # 0 or more
-
-    needs_errors: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_integers(self, population_size=4, warm_up=0, seed=0)
@@ -151,7 +137,7 @@ class GaussNewton:
             state: the state that was asked.
             candidates: as asked, (C, dim).
             losses: (C,); +inf is a failed evaluation. They decide which candidate is the best.
-            errors: (C, K), signed; all zero where there is nothing left to do. Those of failed candidates do not count.
+            errors: (C, K), needed; all zero where there is nothing left to do.
 
         Raises:
             ValueError: as in `Optimizer.tell`, or errors of another shape, or that are not finite.

@@ -136,7 +136,7 @@ class ParticleSwarm:
         there = here + np.clip(self.inertia * state.velocities + own_pull + shared_pull, -limit, limit)
         return there if state.bounds is None else back_inside(there, here, state.bounds)
 
-    def tell(self, state: PSOState, candidates: Floats, losses: Floats) -> PSOState:
+    def tell(self, state: PSOState, candidates: Floats, losses: Floats, errors: Floats | None = None) -> PSOState:
         """Return the next state: the velocity is the way just flown, and a point that is no worse is the new own best.
 
         So after two failures (+inf) the later point is remembered. Arguments and errors as in `Optimizer.tell`.

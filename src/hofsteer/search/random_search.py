@@ -90,7 +90,7 @@ class RandomSearch:
         drawn = first.mean(axis=0) + deviation * rng.standard_normal(first.shape)
         return drawn if state.bounds is None else back_inside(drawn, first, state.bounds)
 
-    def tell(self, state: RandomState, candidates: Floats, losses: Floats) -> RandomState:
+    def tell(self, state: RandomState, candidates: Floats, losses: Floats, errors: Floats | None = None) -> RandomState:
         """Return the next state, with the best candidate so far; arguments and errors as in `Optimizer.tell`."""
         candidates, losses = np.asarray(candidates, dtype=np.float64), np.asarray(losses, dtype=np.float64)
         check_told(state.population.shape, state.bounds, candidates, losses)

@@ -116,7 +116,7 @@ class SuccessHistory(ABC):
         trials = np.where(crosses, mutants, parents)
         return trials if state.bounds is None else back_inside(trials, parents, state.bounds)
 
-    def tell(self, state: ShadeState, candidates: Floats, losses: Floats) -> ShadeState:
+    def tell(self, state: ShadeState, candidates: Floats, losses: Floats, errors: Floats | None = None) -> ShadeState:
         """Return the next state: better or equal candidates have replaced their parents, better ones are learned from.
 
         Between two failures (+inf) the candidate stays too. Arguments and errors as in `Optimizer.tell`.
