@@ -6,8 +6,9 @@
 
 Prints a Markdown table and writes `search.svg`; each search has a JSON of its own in the folder, and a finished one is
 not run again. `--seconds 600` stops in time and keeps what the unfinished ones had found; `--seconds 0` runs nothing
-and reports what is there. A search here is that of `hofsteer align --constants midpoint` in float32, with the same
-losses. Many searches advance in lock step, their candidates in one batch: on a GPU all of them, on a CPU one at a time.
+and reports what is there. A search here is that of `hofsteer align --constants midpoint`, in float32 or as `--dtype`
+says, with the same losses. Many searches advance in lock step, their candidates in one batch: on a GPU all of them, on
+a CPU one at a time.
 `mini` is a simulated respondent: the figures compare searches and say nothing about real models.
 """
 
@@ -60,6 +61,7 @@ SETS: dict[str, dict[str, Any]] = {
     "short": {"targets": ["SAU", "CHN", "JPN"], "seeds": 3, "budget": 1500, "methods": SHORT},
     "full": {"targets": ["SAU", "CHN", "IND", "JPN", "SWE"], "seeds": 5, "budget": 4000, "methods": list(METHODS)},
 }
+FLOAT32 = "float32"
 MARKS = (500, 1000, 2000, 4000)  # evaluations
 GOALS = (5.0, 2.0, 1.0)  # losses, index points
 ENOUGH = 0.01  # index points, at which a search ends before its budget
@@ -138,12 +140,19 @@ class Search:
 
 
 def make_cases(
-    methods: Sequence[str], targets: Sequence[str], seeds: int, budget: int, tokens: int | None, forms: str
+    methods: Sequence[str],
+    targets: Sequence[str],
+    seeds: int,
+    budget: int,
+    tokens: int | None = None,
+    forms: str = "one",
+    dtype: str = FLOAT32,
 ) -> list[Case]:
     """Return the cases, seed by seed. Raises HofsteerError if a target is unknown or a setting is out of range."""
     cases = []
     for seed, target, method in product(range(seeds), dict.fromkeys(targets), dict.fromkeys(methods)):
         given = {"target": target, "search.seed": seed, "search.budget": budget, "space.tokens": tokens}
+        given |= {"model.dtype": None if dtype == FLOAT32 else dtype}
         config = resolve(flags={**METHODS[method], **FORMS[forms], **given, "constants": "midpoint"})
         check_settings(config)
         cases.append(Case(method, target, seed, config))
@@ -322,13 +331,19 @@ def main(given: list[str] | None = None) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"))
     try:
         cases = make_cases(
-            arguments.methods, arguments.targets, arguments.seeds, arguments.budget, arguments.tokens, arguments.forms
+            arguments.methods,
+            arguments.targets,
+            arguments.seeds,
+            arguments.budget,
+            arguments.tokens,
+            arguments.forms,
+            arguments.dtype,
         )
         arguments.out.mkdir(parents=True, exist_ok=True)
         stored = {str(case): load(arguments.out, case) for case in cases}
         missing = [case for case in cases if (found := stored[str(case)]) is None or not found.finished]
         if missing and (arguments.seconds is None or arguments.seconds > 0):
-            respondent = Respondent.from_pretrained("mini", device=device, dtype="float32")
+            respondent = Respondent.from_pretrained("mini", device=device, dtype=arguments.dtype)
             device = respondent.device.type
             lock_step = arguments.lock_step or (len(missing) if device == "cuda" else 1)
             with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
@@ -356,7 +371,7 @@ def main(given: list[str] | None = None) -> None:
     replace_text(arguments.out / "search.svg", figure(results))
     console.print(f"{evaluated:,} evaluations, {seconds:.0f} s, {len(results)} of {len(cases)} searches have a curve")
     if arguments.json:
-        about = {"budget": arguments.budget, "forms": arguments.forms, "tokens": arguments.tokens, "device": device}
+        about = {name: getattr(arguments, name) for name in ("budget", "forms", "tokens", "dtype")} | {"device": device}
         about |= {"evaluated": evaluated, "seconds": round(seconds, 1)}
         print(json.dumps({"schema": 1, **about, "rows": rows}, indent=2, allow_nan=False))
     else:
@@ -375,6 +390,7 @@ def _arguments(given: list[str] | None) -> tuple[argparse.ArgumentParser, argpar
         "--tokens", type=_whole, help="virtual tokens of every method (default: 20 of the preset, else 8)"
     )
     parser.add_argument("--forms", choices=FORMS, default="one", help="one fixed form, or the four of align's default")
+    parser.add_argument("--dtype", choices=(FLOAT32, "bfloat16"), default=FLOAT32, help="of the model (%(default)s)")
     parser.add_argument("--device", help="cpu or cuda (default: a GPU if there is one)")
     parser.add_argument(
         "--lock-step", type=_whole, help="searches that advance together (default: 1 on a CPU, else all)"

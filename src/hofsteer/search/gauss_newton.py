@@ -16,6 +16,9 @@ Ours: what is remembered of earlier probes. The slopes are the posterior mean of
 normal prior; an observation's error variance grows with the square of the distance between the place where it was made
 and the best candidate of now. So nothing has to be measured again because of a step, and nothing is trusted for ever.
 Steps are tried for several lengths, dampings and trusts in old observations at once, and the best one is taken.
+
+A short probe shows slopes, unless rounding (bfloat16) or draws hide them. So the first probes contain pairs of opposite
+directions: what a pair has in common is no slope but noise and bend. Probes grow until slopes stand out, up to a limit.
 """
 
 from collections.abc import Mapping
@@ -30,12 +33,13 @@ from hofsteer.search.base import Bounds, Floats, Ints, SavedState, check_integer
 from hofsteer.search.cma import CMA, MAX_DIM, CMAState, clipped
 
 PROBES, CHOICE = 1, 2  # random streams
-PROBE = 0.02  # length of a probe; this and the other lengths are in units of the starting vectors' own
+PROBE, LONGEST_PROBE = 0.02, 0.16  # lengths; these and the other lengths are in units of the starting vectors' own
 LONGEST = 0.2  # step
 LENGTHS = 4  # that are tried at least, each half of the one before, from the model's own step or the longest
 DAMPINGS = (1e-3, 0.1, 1.0)  # in units of the mean square of the singular values of the slopes
 TRUSTED = (0.25, 1.0)  # distances at which an observation's error is as large as what it observes
-EXACT = 1e-3  # error variance of an observation made here, in units of what it observes
+EXACT, HOPELESS = 1e-3, 100.0  # least and largest error variance of an observation made here, in units of its square
+CLEAR = 1 / 16  # error variance up to which probes are long enough
 FLAT = 1e-12  # mean square slope below which there is nothing to follow, in units of the errors over a vector's length
 REMEMBERED = 24  # generations of probes
 CMA_PREFIX = "cma_"
@@ -54,6 +58,10 @@ class GaussNewtonState(SavedState):
     base_errors: Floats | None = None  # (G, K)
     differences: Floats | None = None  # (G, H, K), the errors of the probes less those of their base; NaN = failed
     drawn: Ints | None = None  # (G,), the generation that each generation of probes was
+    lengths: Floats | None = None  # (G,), of the probes
+    blurs: Floats | None = None  # (G,), their error variance as pairs showed it; 0 = there were no pairs
+    length: float = PROBE  # of the next probes
+    blur: float = HOPELESS  # what the last pairs showed
     evaluations: int = 0
     generation: int = 0
     bounds: Bounds | None = None  # (dim,) each
@@ -122,7 +130,7 @@ class GaussNewton:
         if state.cma is not None:
             center, axes = _span(state.population)
             return clipped(center + self._cma.ask(state.cma) @ axes, state.bounds)
-        probes = self._probes(state, state.generation, state.best_told)
+        probes = self._probes(state, state.generation, state.best_told, state.length, _paired(state))
         if self._probes_now(state):
             return probes
         steps = clipped(state.best_told + self._steps(state), state.bounds)
@@ -193,22 +201,25 @@ class GaussNewton:
             return True
         return bool(state.drawn[-1] != state.generation - 1)
 
-    def _probes(self, state: GaussNewtonState, generation: int, base: Floats) -> Floats:
+    def _probes(self, state: GaussNewtonState, generation: int, base: Floats, length: float, paired: bool) -> Floats:
         """Return the probes (H, dim) around a base that a generation draws; they are drawn again, not remembered."""
         rng = np.random.default_rng([self.seed, generation, PROBES])
         normal = rng.standard_normal((self._half, len(base)))
-        lengths = np.linalg.norm(normal, axis=1, keepdims=True)
-        return clipped(base + PROBE * _unit(state) / lengths * normal, state.bounds)
+        if paired:
+            first, second = _pairs(self._half)
+            normal[second] = -normal[first]
+        norms = np.linalg.norm(normal, axis=1, keepdims=True)
+        return clipped(base + length * _unit(state) / norms * normal, state.bounds)
 
     def _steps(self, state: GaussNewtonState) -> Floats:
         """Return up to H steps (n, dim) from the best that the linear model proposes, by trust, damping and length."""
         assert state.best_errors is not None
-        directions, slopes, distances = self._observed(state)
+        directions, slopes, distances, blurs = self._observed(state)
         products = directions @ directions.T
         flat = FLAT * float(state.best_errors @ state.best_errors) / _unit(state) ** 2
         weights: list[Floats] = []  # of the directions, one row a step
         for trusted in TRUSTED:
-            variances = (distances / (trusted * _unit(state))) ** 2 + EXACT
+            variances = (distances / (trusted * _unit(state))) ** 2 + blurs
             shares = np.linalg.solve(products + np.diag(variances), slopes)  # (N, K); slopes = directions' shares
             squares = shares.T @ products @ shares  # (K, K), of the slopes
             mean_square = float(np.trace(squares)) / len(squares)
@@ -227,18 +238,25 @@ class GaussNewton:
         chosen = np.sort(rng.permutation(len(tried))[: self._half])
         return np.stack([tried[k] for k in chosen]) @ directions
 
-    def _observed(self, state: GaussNewtonState) -> tuple[Floats, Floats, Floats]:
-        """Return directions (N, dim), slopes of the errors along them (N, K), and how far away they were seen (N,)."""
+    def _observed(self, state: GaussNewtonState) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return directions (N, dim), slopes of the errors along them (N, K), how far away, and how blurred.
+
+        The last two are (N,). A blur: the variance of what noise and bend add to a slope, in its mean square.
+        """
         assert state.bases is not None
         assert state.base_errors is not None
         assert state.best_errors is not None
         assert state.differences is not None
         assert state.drawn is not None
+        assert state.lengths is not None
+        assert state.blurs is not None
         best, half, dim = state.best_told, self._half, len(state.best_told)
         count = len(state.drawn)
         steps = np.empty((count * half + count, dim))  # in place: with a large model this is what takes memory
-        for n, (generation, base) in enumerate(zip(state.drawn, state.bases, strict=True)):
-            np.subtract(self._probes(state, int(generation), base), base, out=steps[n * half : (n + 1) * half])
+        drawn = zip(state.drawn, state.bases, state.lengths, state.blurs, strict=True)
+        for n, (generation, base, length, blur) in enumerate(drawn):
+            probes = self._probes(state, int(generation), base, float(length), blur > 0)
+            np.subtract(probes, base, out=steps[n * half : (n + 1) * half])
         walked = steps[count * half :]  # from one base to the next
         np.subtract(state.bases[1:], state.bases[:-1], out=walked[:-1])
         np.subtract(best, state.bases[-1], out=walked[-1])
@@ -247,12 +265,15 @@ class GaussNewton:
         away = np.linalg.norm(state.bases - best, axis=1)
         middles = np.linalg.norm(state.bases + walked / 2 - best, axis=1)
         distances = np.concatenate([np.repeat(away, half), middles])
+        noise = state.blurs * (state.lengths * _unit(state)) ** 2  # of a change, whatever its length
+        noise = np.concatenate([np.repeat(noise, half), noise])
         lengths = np.linalg.norm(steps, axis=1)
         kept = (lengths > 0) & np.isfinite(changes).all(axis=1)
         if not kept.all():
-            steps, changes, distances, lengths = steps[kept], changes[kept], distances[kept], lengths[kept]
+            steps, changes, distances = steps[kept], changes[kept], distances[kept]
+            noise, lengths = noise[kept], lengths[kept]
         steps /= lengths[:, None]
-        return steps, changes / lengths[:, None], distances
+        return steps, changes / lengths[:, None], distances, np.clip(noise / lengths**2, EXACT, HOPELESS)
 
 
 def _unit(state: GaussNewtonState) -> float:
@@ -267,20 +288,53 @@ def _span(population: Floats) -> tuple[Floats, Floats]:
     return center, axes[lengths > 1e-9 * lengths[0]][:MAX_DIM]
 
 
+def _paired(state: GaussNewtonState) -> bool:
+    """Return whether the next probes hold pairs: until short probes have been seen to be clear."""
+    return state.length > PROBE or state.blur > CLEAR
+
+
+def _pairs(half: int) -> tuple[slice, slice]:
+    """Return where the pairs are among H probes: an eighth of them, and their opposites."""
+    pairs = max(1, half // 8)
+    return slice(0, pairs), slice(pairs, 2 * pairs)
+
+
+def _blur(changes: Floats) -> float:
+    """Return the error variance of probes that changed errors by (H, K), in units of what slopes change (mean squares).
+
+    One side of a pair changes by slope + bend + noise - noise of the base, the other by -slope + bend + noise - noise
+    of the base: half the difference has one half of the noise variance, half the sum three halves of it.
+    """
+    forth, back = (changes[part] for part in _pairs(len(changes)))
+    told = np.isfinite(forth) & np.isfinite(back)
+    largest = max(np.abs(forth[told]).max(initial=0), np.abs(back[told]).max(initial=0))
+    if not 0 < largest < np.inf:
+        return HOPELESS
+    forth, back = forth[told] / largest, back[told] / largest
+    odd, even = float((((forth - back) / 2) ** 2).mean()), float((((forth + back) / 2) ** 2).mean())
+    slope = odd - even / 3
+    return float(np.clip(4 / 3 * even / slope, EXACT, HOPELESS)) if slope > 0 else HOPELESS
+
+
 def _remember(told: GaussNewtonState, state: GaussNewtonState, errors: Floats) -> GaussNewtonState:
-    """Return `told` with the errors (H, K) of the probes that `state` asked for."""
+    """Return `told` with the errors (H, K) of the probes that `state` asked for, and how long the next ones are."""
     assert state.best_errors is not None
-    bases, base_errors = state.best_told[None], state.best_errors[None]
-    differences, drawn = (errors - state.best_errors)[None], np.array([state.generation])
-    if state.drawn is not None:
-        bases = np.concatenate([state.bases, bases])
-        base_errors = np.concatenate([state.base_errors, base_errors])
-        differences = np.concatenate([state.differences, differences])
-        drawn = np.concatenate([state.drawn, drawn])
-    return replace(
-        told,
-        bases=bases[-REMEMBERED:],
-        base_errors=base_errors[-REMEMBERED:],
-        differences=differences[-REMEMBERED:],
-        drawn=drawn[-REMEMBERED:],
-    )
+    changes = errors - state.best_errors
+    length, blur = state.length, 0.0
+    if _paired(state):
+        blur = _blur(changes)
+        told = replace(told, blur=blur, length=float(np.clip(length * (blur / CLEAR) ** 0.5, PROBE, LONGEST_PROBE)))
+    new = {
+        "bases": state.best_told,
+        "base_errors": state.best_errors,
+        "differences": changes,
+        "drawn": state.generation,
+        "lengths": length,
+        "blurs": blur,
+    }
+    kept: dict[str, Any] = {}
+    for name, value in new.items():
+        before = getattr(state, name)
+        row = np.asarray(value)[None]
+        kept[name] = row if before is None else np.concatenate([before, row])[-REMEMBERED:]
+    return replace(told, **kept)
