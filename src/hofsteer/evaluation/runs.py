@@ -184,6 +184,7 @@ def evaluate_runs(
     exploratory: Sequence[str] = (),
     extras: Extras = Extras(),
     watch: Watcher | None = None,
+    question: Question | None = None,
 ) -> RunsEvaluation:
     """Return the evaluation of runs that differ in their seed alone.
 
@@ -195,6 +196,8 @@ def evaluate_runs(
         exploratory: why the evaluation is exploratory (`plan.departures`).
         extras: what is asked beside the forms.
         watch: called with what is asked, before it is.
+        question: in place of what the first run and the plan ask (`question_of`), such as of a country that is
+            invented.
 
     Raises:
         RunError: the runs do not belong together, or not to this model.
@@ -203,7 +206,7 @@ def evaluate_runs(
     watch = watch or (lambda text: None)
     _check_together(runs, controls, respondent)
     first, decided = runs[0], plan or DEFAULTS
-    question, untested = _question(first, decided)
+    question, untested = question_of(first, decided) if question is None else (question, ())
     prompts = np.stack([run.soft_prompt.values for run in runs])
     led = np.stack([run.soft_prompt.values for run in controls]) if controls else None
 
@@ -257,6 +260,46 @@ def evaluate_runs(
     )
 
 
+def question_of(run: FinishedRun, plan: Plan) -> tuple[Question, tuple[str, ...]]:
+    """Return what is asked of a run, and the instruments of the plan on which nothing is published of its target.
+
+    Raises:
+        TargetError: its target is not found any more.
+        ConfigError: no held-out form is left.
+    """
+    config = run.config
+    instrument = load_instrument(config.instrument)
+    target = target_for(config.target, instrument)
+    fitted = forms(instrument, config.wordings, config.orders, config.cue)
+    place = config.target if target.kind == "group" else target.code.partition("@")[0]  # a table is found by its path
+    elsewhere, untested = {}, []
+    for name in plan.instruments:
+        other = load_instrument(name)
+        if other.id == instrument.id:
+            continue
+        try:
+            elsewhere[name] = target_for(place, other)
+        except TargetError:
+            untested.append(name)
+    own = Constants.from_json(run.provenance["constants"])
+    others = [Constants.from_json(table) for table in run.provenance.get("other_constants", [])]
+    countries = target.beside or countries_on(instrument.dimension_ids)
+    return (
+        Question(
+            target=target,
+            fitted=fitted,
+            held_out=_held_out(plan.held_out, fitted),
+            constants={constants.kind: constants for constants in (own, *others)},
+            countries=countries,
+            elsewhere=elsewhere,
+            choices=plan.choices,
+            persona=persona_text(target),
+            noise_floor=noise_floor(instrument, target).points,
+        ),
+        tuple(untested),
+    )
+
+
 def _open(path: Path) -> FinishedRun:
     folder = RunFolder.open(path)
     if not (path / "soft_prompt").is_dir():
@@ -306,40 +349,6 @@ def _check_together(runs: Sequence[FinishedRun], controls: Sequence[FinishedRun]
 def _comparable(key: str, provenance: dict[str, Any]) -> Any:
     """Return what must agree between runs: constants by their values, the rest whole."""
     return provenance[key]["values"] if key == "constants" else provenance[key]
-
-
-def _question(run: FinishedRun, plan: Plan) -> tuple[Question, tuple[str, ...]]:
-    config = run.config
-    instrument = load_instrument(config.instrument)
-    target = target_for(config.target, instrument)
-    fitted = forms(instrument, config.wordings, config.orders, config.cue)
-    place = config.target if target.kind == "group" else target.code.partition("@")[0]  # a table is found by its path
-    elsewhere, untested = {}, []
-    for name in plan.instruments:
-        other = load_instrument(name)
-        if other.id == instrument.id:
-            continue
-        try:
-            elsewhere[name] = target_for(place, other)
-        except TargetError:
-            untested.append(name)
-    own = Constants.from_json(run.provenance["constants"])
-    others = [Constants.from_json(table) for table in run.provenance.get("other_constants", [])]
-    countries = target.beside or countries_on(instrument.dimension_ids)
-    return (
-        Question(
-            target=target,
-            fitted=fitted,
-            held_out=_held_out(plan.held_out, fitted),
-            constants={constants.kind: constants for constants in (own, *others)},
-            countries=countries,
-            elsewhere=elsewhere,
-            choices=plan.choices,
-            persona=persona_text(target),
-            noise_floor=noise_floor(instrument, target).points,
-        ),
-        tuple(untested),
-    )
 
 
 def _held_out(held_out: HeldOut, fitted: Sequence[Administration]) -> tuple[Administration, ...]:
