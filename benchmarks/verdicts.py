@@ -18,9 +18,11 @@ invented country stands among the real ones, at its true place on `ivs10`. `verd
 
 import argparse
 import csv
+import fcntl
 import io
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -80,7 +82,7 @@ class Search:
 
 def truth_of(code: str) -> Mapping[str, str]:
     """Return what an honest evaluation says of each claim about a country that moved."""
-    return dict(load_cases()[INVENTED.get(code, "coupled-1")].verdict)
+    return {**load_cases()[INVENTED.get(code, "coupled-1")].verdict}
 
 
 def target_of(code: str) -> Target:
@@ -121,17 +123,14 @@ def all_targets(out: Path, respondent: Respondent) -> dict[str, Target]:
     """
     path = out / TABLE
     dimensions = load_instrument(SURVEY).dimension_ids
-    if not path.is_file():
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["group", "name", "persona", *dimensions, "source", "constants"])
-        for target in (*map(target_of, CASES), *pool_of(respondent)):
-            scores = [round(float(target.scores[d]), 1) for d in dimensions]
-            source = target.sources[dimensions[0]]
-            persona = persona_text(target) if target.code in CASES else ""  # a mirror of Japan is no Japan
-            writer.writerow([target.code, target.name, persona, *scores, source, "midpoint"])
-        out.mkdir(parents=True, exist_ok=True)
-        replace_text(path, text.getvalue())
+    out.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed: of two processes, one writes
+        if not path.is_file():
+            replace_text(path, _table_of((*map(target_of, CASES), *pool_of(respondent)), dimensions))
+    finally:
+        os.close(descriptor)
     return {row.code.partition(":")[2]: row for row in read_table(path, dimensions)}
 
 
@@ -338,6 +337,17 @@ def _arguments(given: list[str] | None) -> tuple[argparse.ArgumentParser, argpar
     parser.add_argument("--searches-only", action="store_true", help="evaluate nothing")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     return parser, parser.parse_args(given)
+
+
+def _table_of(targets: Sequence[Target], dimensions: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["group", "name", "persona", *dimensions, "source", "constants"])
+    for target in targets:
+        scores = [round(float(target.scores[d]), 1) for d in dimensions]
+        persona = persona_text(target) if target.code in CASES else ""  # a mirror of Japan is no Japan
+        writer.writerow([target.code, target.name, persona, *scores, target.sources[dimensions[0]], "midpoint"])
+    return text.getvalue()
 
 
 def _result(arguments: argparse.Namespace, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
