@@ -2,21 +2,24 @@
 
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from hofsteer.alignment.run import RunFolder
-from hofsteer.config import RunConfig, preset_names, resolve, search_names
+from hofsteer.config import ModelSettings, RunConfig, preset_names, resolve, search_names
 from hofsteer.errors import ConfigError, RunError, did_you_mean
 from hofsteer.evaluation.cells import BASELINES, Cell, Scoring
 from hofsteer.evaluation.constants import constants_of
 from hofsteer.evaluation.plan import HeldOut
 from hofsteer.files import replace_json
-from hofsteer.instruments import Instrument
+from hofsteer.instruments import Instrument, load_instrument
 from hofsteer.parts import make_objective, policy_of
 from hofsteer.pipeline import resume, start
-from hofsteer.respondent.base import Respondent, SoftPrompts
+from hofsteer.respondent.base import Respondent
 from hofsteer.respondent.soft_prompt import SoftPrompt
 from hofsteer.targets import target_for, target_name
 
@@ -38,6 +41,16 @@ class Comparison:
         for method in self.methods:
             if method not in known:
                 raise ConfigError(f"want methods among {', '.join(known)}, got {method!r}{did_you_mean(method, known)}")
+
+    @property
+    def instrument(self) -> Instrument:
+        """What all runs ask."""
+        return load_instrument(self.settings.get("instrument", "vsm13"))
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The methods that are searches."""
+        return tuple(method for method in self.methods if method not in BASELINES)
 
     def scoring(self, target: str) -> RunConfig:
         """Return the settings under which all methods are scored for a target."""
@@ -72,6 +85,35 @@ def targets_by_code(given: Sequence[str], instrument: Instrument) -> dict[str, s
     return names
 
 
+def search_side_by_side(
+    comparison: Comparison, settings: ModelSettings, workers: int, watch: Watcher | None = None
+) -> None:
+    """Make the runs that `out` does not hold yet in processes of their own, each with the model; `compare` finds them.
+
+    A run is what it is one after the other, but for rounding where processes pass other batches. Each process takes its
+    share of the machine's cores.
+
+    Raises:
+        HofsteerError: as in `compare`; what the other processes had begun stays and is gone on with.
+    """
+    runs = [
+        (method, name, code, seed)
+        for code, name in targets_by_code(comparison.targets, comparison.instrument).items()
+        for method in comparison.searched
+        for seed in comparison.seeds
+    ]
+    with ProcessPoolExecutor(workers, get_context("spawn"), _take_share, (workers,)) as pool:
+        begun = [pool.submit(_search_apart, comparison, settings, *run) for run in runs]
+        try:
+            for done, future in enumerate(as_completed(begun), start=1):
+                path = future.result()
+                if watch is not None:
+                    watch(f"searched: {path.name}", done, len(runs))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
 def compare(comparison: Comparison, respondent: Respondent, watch: Watcher | None = None) -> list[Cell]:
     """Return all cells, making those that `out` does not hold yet.
 
@@ -79,7 +121,7 @@ def compare(comparison: Comparison, respondent: Respondent, watch: Watcher | Non
         HofsteerError: a setting cannot be met, a model gives no usable answers, or `out` holds something else.
     """
     watch = watch or (lambda text, done, total: None)
-    searched = [method for method in comparison.methods if method not in BASELINES]
+    searched = comparison.searched
     asked = [method for method in comparison.methods if method in BASELINES]
     total = len(comparison.targets) * (len(asked) + len(searched) * len(comparison.seeds))
     cells: list[Cell] = []
@@ -95,8 +137,8 @@ def compare(comparison: Comparison, respondent: Respondent, watch: Watcher | Non
         for method in searched:
             for seed in comparison.seeds:
                 watch(f"{target}: {method}, seed {seed}", done, total)
-                prompt = _searched(comparison, method, name, target, seed, respondent)
-                cells.append(scored.cell(method, seed, soft_prompts=prompt))
+                path = _search(comparison, respondent, method, name, target, seed)
+                cells.append(scored.cell(method, seed, soft_prompts=SoftPrompt.load(path).values[None]))
                 done += 1
     watch("done", done, total)
     return cells
@@ -127,10 +169,8 @@ def _file(target: str) -> str:
     return target.replace("/", "-")
 
 
-def _searched(
-    comparison: Comparison, method: str, name: str, target: str, seed: int, respondent: Respondent
-) -> SoftPrompts:
-    """Return the soft prompt (1, L, W) of a search: of its finished run, or of the run gone on with or started."""
+def _search(comparison: Comparison, respondent: Respondent, method: str, name: str, target: str, seed: int) -> Path:
+    """Return the folder of a finished run: that of before, or of the run gone on with or started."""
     path = comparison.out / "runs" / f"{_file(target)}-{method}-{seed}"
     config = comparison.search(method, name, seed).model_copy(update={"model": respondent.settings})
     if (path / "config.toml").is_file():
@@ -141,4 +181,25 @@ def _searched(
             resume(path, respondent)
     else:
         start(config, respondent, path)
-    return SoftPrompt.load(path).values[None]
+    return path
+
+
+def _search_apart(
+    comparison: Comparison, settings: ModelSettings, method: str, name: str, target: str, seed: int
+) -> Path:
+    return _search(comparison, _loaded(settings.model_dump_json()), method, name, target, seed)
+
+
+@cache
+def _loaded(settings: str) -> Respondent:
+    """Return the model of a process, loaded once."""
+    from hofsteer.respondent.hf import HFRespondent
+
+    return HFRespondent.load(ModelSettings.model_validate_json(settings))
+
+
+def _take_share(workers: int) -> None:
+    """Use a share of the threads, so that processes do not wait for each other."""
+    import torch
+
+    torch.set_num_threads(max(1, torch.get_num_threads() // workers))

@@ -71,6 +71,21 @@ def test_the_searched_cells_are_those_of_the_run_folders(compared, tmp_path):
             assert cell["fitted"] == pytest.approx(saved["rows"]["aligned"]["loss"], abs=1e-9)
 
 
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds(compared, tmp_path):
+    one = compared("--json", methods="naive,de").json()
+    shutil.rmtree(tmp_path / "all")
+    two = compared("--json", "--workers", "2", methods="naive,de").json()
+    assert [(c["target"], c["method"], c["seed"]) for c in two["cells"]] == [
+        (c["target"], c["method"], c["seed"]) for c in one["cells"]
+    ]
+    for there, here in zip(two["cells"], one["cells"], strict=True):
+        assert there["held_out"] == pytest.approx(here["held_out"], abs=1e-4)
+    refused = compared("--workers", "2", "--set", "search.crossover_rate=0.1", methods="de")
+    assert refused.code == 2
+    assert "was made with other settings: compare into another folder, or remove it" in refused.err
+
+
 def test_a_folder_of_another_comparison_is_not_mixed_in(compared, tmp_path, hofsteer):
     assert compared(methods="de").code == 0
     result = compared("--set", "search.crossover_rate=0.1", methods="de")

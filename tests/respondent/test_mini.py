@@ -35,6 +35,17 @@ def test_card_is_of_these_weights(mini):
     assert sum(path.stat().st_size for path in FOLDER.iterdir() if path.is_file()) <= 5_000_000
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_it_says_that_it_is_simulated_in_whatever_dtype(dtype, tmp_path):
+    copied = Respondent.from_pretrained("mini", dtype=dtype)
+    assert copied.simulated
+    with torch.no_grad():
+        copied.model.get_input_embeddings().weight[5, 5] += 1
+    copied.model.save_pretrained(tmp_path)
+    copied.tokenizer.save_pretrained(tmp_path)
+    assert not Respondent.from_pretrained(str(tmp_path), dtype=dtype).simulated
+
+
 def test_no_country_name_is_a_single_token(mini):
     for target in complete_countries():
         for name in (target.name, f" {target.name}", target.in_sentence):

@@ -31,6 +31,9 @@ def compare(
         Path | None, typer.Option(help="A TOML file with any of the above, such as experiments/masoud2025.toml.")
     ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Any setting of the runs: wordings=[0]")] = None,
+    workers: Annotated[
+        int, typer.Option(help="Processes that search at once, each with the model in memory; for CPUs.", min=1)
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Compare methods on one model: every search in a run folder, all scored on the same forms.
@@ -40,7 +43,7 @@ def compare(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from hofsteer.comparison import Comparison, targets_by_code
+    from hofsteer.comparison import Comparison, search_side_by_side, targets_by_code
     from hofsteer.comparison import compare as run
     from hofsteer.config import check_model, parse_set, read_toml
     from hofsteer.errors import ConfigError
@@ -74,11 +77,13 @@ def compare(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("comparing", total=None)
-        cells = run(
-            comparison,
-            respondent,
-            lambda text, done, total: progress.update(task, description=text, completed=done, total=total),
-        )
+
+        def watch(text: str, done: int, total: int) -> None:
+            progress.update(task, description=text, completed=done, total=total)
+
+        if workers > 1:
+            search_side_by_side(comparison, respondent.settings, workers, watch)
+        cells = run(comparison, respondent, watch)
     statistics = method_statistics(cells)
     result = {
         "schema": 1,
