@@ -3,13 +3,15 @@
     python benchmarks/search.py --out runs/search                       # the short set, at most 40 minutes on 2 cores
     python benchmarks/search.py --out runs/search-full --set full       # hours on a CPU: meant for a GPU
     python benchmarks/search.py --out runs/one --methods de cma-6 --targets JPN --seeds 2 --budget 500 --json
+    python benchmarks/search.py --out runs/wide --model llama-1024 --dtype bfloat16    # where nobody tuned
 
 Prints a Markdown table and writes `search.svg`; each search has a JSON of its own in the folder, and a finished one is
 not run again. `--seconds 600` stops in time and keeps what the unfinished ones had found; `--seconds 0` runs nothing
 and reports what is there. A search here is that of `hofsteer align --constants midpoint`, in float32 or as `--dtype`
 says, with the same losses. Many searches advance in lock step, their candidates in one batch: on a GPU all of them, on
 a CPU one at a time.
-`mini` is a simulated respondent: the figures compare searches and say nothing about real models.
+`mini` is a simulated respondent and `llama-1024` has random weights: the figures compare searches and say nothing about
+real models.
 """
 
 import argparse
@@ -26,18 +28,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from hofsteer import Respondent
 from hofsteer.alignment.objective import Objective
 from hofsteer.alignment.space import make_space
-from hofsteer.config import RunConfig, resolve
+from hofsteer.config import ModelSettings, RunConfig, resolve
 from hofsteer.errors import HofsteerError, RunError
 from hofsteer.files import replace_json, replace_text
 from hofsteer.instruments.base import Floats
 from hofsteer.parts import check_settings, make_method, make_objective
 from hofsteer.respondent import mini
+from hofsteer.respondent.hf import HFRespondent
 from hofsteer.search import OPTIMIZERS
 from hofsteer.targets import index_loss
 
@@ -61,7 +66,11 @@ SETS: dict[str, dict[str, Any]] = {
     "short": {"targets": ["SAU", "CHN", "JPN"], "seeds": 3, "budget": 1500, "methods": SHORT},
     "full": {"targets": ["SAU", "CHN", "IND", "JPN", "SWE"], "seeds": 5, "budget": 4000, "methods": list(METHODS)},
 }
-FLOAT32 = "float32"
+MINI, WIDE, FLOAT32 = "mini", "llama-1024", "float32"
+WIDE_SHAPE = {
+    **{"hidden_size": 1024, "intermediate_size": 2048, "num_hidden_layers": 2, "num_attention_heads": 8},
+    **{"initializer_range": 1024**-0.5, "tie_word_embeddings": True, "max_position_embeddings": 4096},
+}
 MARKS = (500, 1000, 2000, 4000)  # evaluations
 GOALS = (5.0, 2.0, 1.0)  # losses, index points
 ENOUGH = 0.01  # index points, at which a search ends before its budget
@@ -77,6 +86,7 @@ class Case:
     target: str
     seed: int
     config: RunConfig
+    model: str = MINI
 
     def __str__(self) -> str:
         return f"{self.method}-{self.target}-{self.seed}"
@@ -101,6 +111,17 @@ class Found:
         """Return the evaluations after which the best loss was so low, +inf if it never was."""
         reached = np.flatnonzero(self.best <= loss)
         return float(self.evaluations[reached[0]]) if len(reached) else np.inf
+
+
+def load_model(name: str, dtype: str, device: str | None) -> HFRespondent:
+    """Return `mini`, or a Llama with random weights of seed 0 and the tokenizer of `mini`."""
+    small = Respondent.from_pretrained(MINI, dtype=dtype, device=device)
+    if name == MINI:
+        return small
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(LlamaConfig(vocab_size=len(small.tokenizer), **WIDE_SHAPE))
+    return HFRespondent(model.to(small.device, small.dtype), small.tokenizer, ModelSettings(id=name))
 
 
 class Search:
@@ -147,6 +168,7 @@ def make_cases(
     tokens: int | None = None,
     forms: str = "one",
     dtype: str = FLOAT32,
+    model: str = MINI,
 ) -> list[Case]:
     """Return the cases, seed by seed. Raises HofsteerError if a target is unknown or a setting is out of range."""
     cases = []
@@ -155,7 +177,7 @@ def make_cases(
         given |= {"model.dtype": None if dtype == FLOAT32 else dtype}
         config = resolve(flags={**METHODS[method], **FORMS[forms], **given, "constants": "midpoint"})
         check_settings(config)
-        cases.append(Case(method, target, seed, config))
+        cases.append(Case(method, target, seed, config, model))
     return cases
 
 
@@ -338,12 +360,13 @@ def main(given: list[str] | None = None) -> None:
             arguments.tokens,
             arguments.forms,
             arguments.dtype,
+            arguments.model,
         )
         arguments.out.mkdir(parents=True, exist_ok=True)
         stored = {str(case): load(arguments.out, case) for case in cases}
         missing = [case for case in cases if (found := stored[str(case)]) is None or not found.finished]
         if missing and (arguments.seconds is None or arguments.seconds > 0):
-            respondent = Respondent.from_pretrained("mini", device=device, dtype=arguments.dtype)
+            respondent = load_model(arguments.model, arguments.dtype, device)
             device = respondent.device.type
             lock_step = arguments.lock_step or (len(missing) if device == "cuda" else 1)
             with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
@@ -371,7 +394,9 @@ def main(given: list[str] | None = None) -> None:
     replace_text(arguments.out / "search.svg", figure(results))
     console.print(f"{evaluated:,} evaluations, {seconds:.0f} s, {len(results)} of {len(cases)} searches have a curve")
     if arguments.json:
-        about = {name: getattr(arguments, name) for name in ("budget", "forms", "tokens", "dtype")} | {"device": device}
+        about = {name: getattr(arguments, name) for name in ("model", "budget", "forms", "tokens", "dtype")} | {
+            "device": device
+        }
         about |= {"evaluated": evaluated, "seconds": round(seconds, 1)}
         print(json.dumps({"schema": 1, **about, "rows": rows}, indent=2, allow_nan=False))
     else:
@@ -390,6 +415,7 @@ def _arguments(given: list[str] | None) -> tuple[argparse.ArgumentParser, argpar
         "--tokens", type=_whole, help="virtual tokens of every method (default: 20 of the preset, else 8)"
     )
     parser.add_argument("--forms", choices=FORMS, default="one", help="one fixed form, or the four of align's default")
+    parser.add_argument("--model", choices=(MINI, WIDE), default=MINI, help="which answers (%(default)s)")
     parser.add_argument("--dtype", choices=(FLOAT32, "bfloat16"), default=FLOAT32, help="of the model (%(default)s)")
     parser.add_argument("--device", help="cpu or cuda (default: a GPU if there is one)")
     parser.add_argument(
@@ -406,7 +432,8 @@ def _arguments(given: list[str] | None) -> tuple[argparse.ArgumentParser, argpar
 
 def _identity(case: Case) -> dict[str, Any]:
     """Return what must be the same for two searches to be one."""
-    return {"respondent": mini.card()["weights_sha256"], "configuration": case.config.model_dump(mode="json")}
+    respondent = mini.card()["weights_sha256"] if case.model == MINI else f"{case.model}, random weights of seed 0"
+    return {"respondent": respondent, "configuration": case.config.model_dump(mode="json")}
 
 
 def _whole(text: str) -> int:

@@ -12,7 +12,7 @@ from hofsteer.errors import RunError
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import search
-from search import FORMS, METHODS, Found, figure, load, main, make_cases, markdown, run, summary
+from search import FORMS, METHODS, WIDE, Found, figure, load, load_model, main, make_cases, markdown, run, summary
 
 
 def always():
@@ -95,6 +95,15 @@ def test_a_search_that_was_stopped_is_kept_and_run_again(tiny, tmp_path):
     assert load(tmp_path, both[0]).evaluations[-1] == 64  # the longer curve stays
     run(both, tiny, tmp_path, 2, always, ignore)
     assert all(load(tmp_path, case).finished for case in both)
+
+
+def test_the_wide_model_is_the_same_each_time_and_kept_apart(together):
+    first, second = (load_model(WIDE, "bfloat16", "cpu") for _ in range(2))
+    assert (first.width, first.fingerprint) == (1024, second.fingerprint)
+    assert not first.simulated
+    case = make_cases(["de"], ["JPN"], 1, 64, 2, model=WIDE)[0]
+    with pytest.raises(RunError, match="is a search with another respondent"):
+        load(together, case)
 
 
 def test_other_settings_are_refused(together):
