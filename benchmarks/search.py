@@ -43,7 +43,6 @@ from hofsteer.instruments.base import Floats
 from hofsteer.parts import check_settings, make_method, make_objective
 from hofsteer.respondent import mini
 from hofsteer.respondent.hf import HFRespondent
-from hofsteer.search import OPTIMIZERS
 from hofsteer.targets import index_loss
 
 METHODS: dict[str, dict[str, Any]] = {  # name -> settings, by their keys in a run's config; the rest is default
@@ -55,13 +54,13 @@ METHODS: dict[str, dict[str, Any]] = {  # name -> settings, by their keys in a r
     "lshade": {"search.name": "lshade"},
     "random": {"search.name": "random"},
     "gauss-newton": {"search.name": "gauss-newton", "search.population_size": 32},
+    "adam": {"search.name": "adam", "search.budget": 1000},  # its steps get shorter towards the end of its budget
 }
-METHODS = {name: row for name, row in METHODS.items() if row.get("search.name", "de") in OPTIMIZERS}
 FORMS = {
     "one": {"wordings": [0], "orders": ["listed"]},
     "default": {"wordings": [0, 1], "orders": ["listed", "reversed"]},
 }
-SHORT = [name for name in ("masoud2025", "de", "cma-6", "gauss-newton") if name in METHODS]
+SHORT = ["masoud2025", "de", "cma-6", "gauss-newton"]
 SETS: dict[str, dict[str, Any]] = {
     "short": {"targets": ["SAU", "CHN", "JPN"], "seeds": 3, "budget": 1500, "methods": SHORT},
     "full": {"targets": ["SAU", "CHN", "IND", "JPN", "SWE"], "seeds": 5, "budget": 4000, "methods": list(METHODS)},
@@ -124,25 +123,22 @@ def load_model(name: str, dtype: str, device: str | None) -> HFRespondent:
     return HFRespondent(model.to(small.device, small.dtype), small.tokenizer, ModelSettings(id=name))
 
 
-class Search:
-    """A search under way: it has asked, and waits to be told."""
+class Running:
+    """A search under way, and its curve."""
 
     def __init__(self, case: Case, respondent: Respondent) -> None:
         self.case = case
         self.objective = make_objective(case.config, respondent)
-        method = make_method(case.config, self.objective, make_space(case.config.space, respondent))
-        self.optimizer, self.space = method.optimizer, method.space
-        self.state = method.init()
-        self.candidates = self.optimizer.ask(self.state)
+        self.space = make_space(case.config.space, respondent)
+        self.method: Any = make_method(case.config, self.objective, self.space)
+        self.state = self.method.init()
         self.curve: list[tuple[int, float]] = []
+        self.spent = False
 
     @property
     def ended(self) -> bool:
-        """Whether the loss is `ENOUGH`, or what it asks for would pass its budget, where `hofsteer align` ends too."""
-        return (
-            self.state.best_loss <= ENOUGH
-            or self.state.evaluations + len(self.candidates) > self.case.config.search.budget
-        )
+        """Whether the loss is `ENOUGH`, or the budget spent as in `hofsteer align`."""
+        return self.spent or self.state.best_loss <= ENOUGH
 
     @property
     def found(self) -> Found:
@@ -150,14 +146,46 @@ class Search:
         evaluations, best = np.array(self.curve, dtype=np.float64).reshape(-1, 2).T
         return Found(self.case, self.ended, evaluations, best)
 
+    def note(self) -> None:
+        """Put the state at the end of the curve."""
+        self.curve.append((self.state.evaluations, float(self.state.best_loss)))
+
+
+class Descending(Running):
+    """A descent of the gradient: each takes its own steps."""
+
+    def advance(self) -> int:
+        """Take a step, unless all were taken; return the evaluations that it counts as."""
+        moved = self.method.advance(self.state)
+        self.spent = moved is None
+        if moved is None:
+            return 0
+        before, (self.state, _) = self.state.evaluations, moved
+        self.note()
+        return int(self.state.evaluations - before)
+
+
+class Search(Running):
+    """A search that has asked, and waits to be told."""
+
+    def __init__(self, case: Case, respondent: Respondent) -> None:
+        super().__init__(case, respondent)
+        self.optimizer = self.method.optimizer
+        self.ask()
+
+    def ask(self) -> None:
+        """Ask for the next candidates, unless they would pass the budget."""
+        self.candidates = self.optimizer.ask(self.state)
+        self.spent = self.state.evaluations + len(self.candidates) > self.case.config.search.budget
+
     def tell(self, form_scores: Floats, failed: Floats) -> None:
         """Take the scores (P, A, M) of the candidates, and which of them failed (P,); ask for the next ones."""
         goal = self.objective.target.vector(self.objective.instrument.dimension_ids)
         losses = np.where(failed, np.inf, index_loss(form_scores, goal).mean(axis=1))
         errors = (form_scores - goal)[..., np.isfinite(goal)].reshape(len(losses), -1)
         self.state = self.optimizer.tell(self.state, self.candidates, losses, errors)
-        self.curve.append((self.state.evaluations, float(self.state.best_loss)))
-        self.candidates = self.optimizer.ask(self.state)
+        self.note()
+        self.ask()
 
 
 def make_cases(
@@ -173,9 +201,11 @@ def make_cases(
     """Return the cases, seed by seed. Raises HofsteerError if a target is unknown or a setting is out of range."""
     cases = []
     for seed, target, method in product(range(seeds), dict.fromkeys(targets), dict.fromkeys(methods)):
-        given = {"target": target, "search.seed": seed, "search.budget": budget, "space.tokens": tokens}
-        given |= {"model.dtype": None if dtype == FLOAT32 else dtype}
-        config = resolve(flags={**METHODS[method], **FORMS[forms], **given, "constants": "midpoint"})
+        row = METHODS[method]
+        given = {"target": target, "search.seed": seed, "space.tokens": tokens, "constants": "midpoint"}
+        given["search.budget"] = min(budget, row.get("search.budget", budget))
+        given["model.dtype"] = None if dtype == FLOAT32 else dtype
+        config = resolve(flags={**row, **FORMS[forms], **given})
         check_settings(config)
         cases.append(Case(method, target, seed, config, model))
     return cases
@@ -209,14 +239,14 @@ def store(folder: Path, found: Found) -> None:
     replace_json(folder / f"{found.case}.json", table)
 
 
-def advance(searches: Sequence[Search]) -> int:
+def advance(running: Sequence[Running]) -> int:
     """Take every search one generation on, all candidates of one length in one batch; return how many there were."""
-    together = Objective(
-        searches[0].objective.respondent, searches[0].objective.administrations, searches[0].objective.constants
-    )
-    count = 0
+    searches = [one for one in running if isinstance(one, Search)]
+    count = sum(one.advance() for one in running if isinstance(one, Descending))
     for _, group in groupby(sorted(searches, key=lambda one: one.space.tokens), key=lambda one: one.space.tokens):
         members = list(group)
+        first = members[0].objective
+        together = Objective(first.respondent, first.administrations, first.constants)
         evaluation = together.evaluate(np.concatenate([one.space.decode(one.candidates) for one in members]))
         failed = np.array([reason is not None for reason in evaluation.reasons])
         ends = np.cumsum([len(one.candidates) for one in members])[:-1]
@@ -240,10 +270,12 @@ def run(
     `watch` is called with the evaluations of each generation, and with each search that ends.
     """
     waiting = deque(cases)
-    active: list[Search] = []
+    active: list[Running] = []
     while (waiting or active) and in_time():
         while waiting and len(active) < lock_step:
-            active.append(Search(waiting.popleft(), respondent))
+            case = waiting.popleft()
+            kind = Descending if case.config.search.name == "adam" else Search
+            active.append(kind(case, respondent))
         watch(advance(active), None)
         for one in (one for one in active if one.ended):
             store(folder, one.found)

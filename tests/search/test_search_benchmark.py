@@ -37,7 +37,7 @@ def together(tiny, tmp_path_factory):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_losses_are_those_of_align(method, tiny, together, tmp_path):
-    settings = {"search.budget": 64, "space.tokens": 2, "constants": "midpoint", **FORMS["one"], **METHODS[method]}
+    settings = {**METHODS[method], **FORMS["one"], "constants": "midpoint", "search.budget": 64, "space.tokens": 2}
     preset = settings.pop("preset", None)
     history = align(tiny, "SAU", out=tmp_path / "run", preset=preset, settings=settings).folder.history()
     found = load(together, cases([method], ("SAU",))[0])
