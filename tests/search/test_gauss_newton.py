@@ -5,7 +5,8 @@ import pytest
 from scipy.optimize import least_squares
 
 from hofsteer.search import CMA, GaussNewton
-from hofsteer.search.gauss_newton import CLEAR, EXACT, HOPELESS, LONGEST, LONGEST_PROBE, PROBE, _blur
+from hofsteer.search.gauss_newton import CLEAR, LONGEST_PROBE, PROBE
+from hofsteer.search.linear_model import EXACT, HOPELESS, LONGEST, blur_of
 
 DIM = 12
 
@@ -29,12 +30,12 @@ def test_slopes_are_those_of_a_linear_function():
     slopes, errors_of = linear(1)
     search = GaussNewton(population_size=16, warm_up=16)
     state = run(search, errors_of, DIM, 5)
-    directions, seen, distances, blurs = search._observed(state)
-    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1)
-    np.testing.assert_allclose(seen, directions @ slopes.T, atol=1e-9)
-    assert (distances >= 0).all()
-    np.testing.assert_allclose(blurs, EXACT)
-    assert len(directions) >= 16
+    seen = search._observed(state)
+    np.testing.assert_allclose(np.linalg.norm(seen.directions, axis=1), 1)
+    np.testing.assert_allclose(seen.slopes, seen.directions @ slopes.T, atol=1e-9)
+    assert (seen.distances >= 0).all()
+    np.testing.assert_allclose(seen.blurs, EXACT)
+    assert len(seen.directions) >= 16
 
 
 def test_probes_are_as_long_as_said():
@@ -59,20 +60,18 @@ def test_the_first_probes_hold_an_opposite_pair_and_clear_ones_need_no_more():
 def test_pairs_show_how_much_is_noise(share):
     """Changes with slopes of variance 1, and noise of known variance in each evaluation and in that of the base."""
     rng = np.random.default_rng(5)
-    slopes = rng.normal(size=(8, 5000))
-    slopes[[1]] = -slopes[[0]]
-    noise = np.sqrt(share / 2) * rng.normal(size=(9, 5000))
-    assert _blur(slopes + noise[:8] - noise[8]) == pytest.approx(share, rel=0.15)
-    assert _blur(1e200 * (slopes + noise[:8] - noise[8])) == pytest.approx(share, rel=0.15)
+    slopes, noise = rng.normal(size=(4, 5000)), np.sqrt(share / 2) * rng.normal(size=(9, 5000))
+    forth, back = slopes + noise[:4] - noise[8], -slopes + noise[4:8] - noise[8]
+    assert blur_of(forth, back) == pytest.approx(share, rel=0.15)
+    assert blur_of(1e200 * forth, 1e200 * back) == pytest.approx(share, rel=0.15)
 
 
 def test_what_pairs_cannot_show_is_hopeless():
-    changes = np.random.default_rng(0).normal(size=(8, 3))
-    assert _blur(np.zeros((8, 3))) == HOPELESS
-    assert _blur(np.full((8, 3), np.nan)) == HOPELESS
-    assert _blur(np.abs(changes)) == HOPELESS
-    changes[1] = -changes[0]
-    assert _blur(changes) == EXACT
+    changes = np.random.default_rng(0).normal(size=(4, 3))
+    assert blur_of(np.zeros((4, 3)), np.zeros((4, 3))) == HOPELESS
+    assert blur_of(np.full((4, 3), np.nan), changes) == HOPELESS
+    assert blur_of(changes, changes) == HOPELESS
+    assert blur_of(changes, -changes) == EXACT
 
 
 def rounded(errors_of, step):
@@ -185,8 +184,8 @@ def test_failed_probes_are_left_out():
         errors = flaky(candidates)
         losses = np.where(np.isnan(errors).any(axis=1), np.inf, np.abs(errors).mean(axis=1))
         state = search.tell(state, candidates, losses, errors)
-    directions, seen, _, _ = search._observed(state)
-    np.testing.assert_allclose(seen, directions @ slopes.T, atol=1e-9)
+    seen = search._observed(state)
+    np.testing.assert_allclose(seen.slopes, seen.directions @ slopes.T, atol=1e-9)
     assert state.best_loss < 0.05
 
 

@@ -6,16 +6,9 @@ around the best candidate, made of small random steps (probes) there, and moves 
 Errors are smooth only nearby, so it begins as CMA-ES in the span of the starting population, which looks further. The
 reasons, and what was tried before, are in docs/design/0001-search.md.
 
-Sources:
-    Gauss-Newton on models from samples: Cartis & Roberts 2019, doi:10.1007/s12532-019-00161-7, section 2.
-    The same in random directions, fewer than there are dimensions: Cartis & Roberts 2023,
-    doi:10.1007/s10107-022-01836-1, section 2.
-    The damping of a step: Marquardt 1963, doi:10.1137/0111030.
-
-Ours: what is remembered of earlier probes. The slopes are the posterior mean of a linear regression with independent
-normal prior; an observation's error variance grows with the square of the distance between the place where it was made
-and the best candidate of now. So nothing has to be measured again because of a step, and nothing is trusted for ever.
-Steps are tried for several lengths, dampings and trusts in old observations at once, and the best one is taken.
+The steps are those of `linear_model.py`. Probes in random directions, fewer than there are dimensions: Cartis & Roberts
+2023, doi:10.1007/s10107-022-01836-1, section 2. Ours: probes are remembered, and count the less the further away the
+best has moved since. So nothing has to be measured again because of a step, and nothing is trusted for ever.
 
 A short probe shows slopes, unless rounding (bfloat16) or draws hide them. So the first probes contain pairs of opposite
 directions: what a pair has in common is no slope but noise and bend. Probes grow until slopes stand out, up to a limit.
@@ -23,7 +16,6 @@ directions: what a pair has in common is no slope but noise and bend. Probes gro
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -31,16 +23,11 @@ from numpy.typing import NDArray
 
 from hofsteer.search.base import Bounds, Floats, Ints, SavedState, check_integers, check_told, own_start, register
 from hofsteer.search.cma import CMA, MAX_DIM, CMAState, clipped
+from hofsteer.search.linear_model import EXACT, HOPELESS, Observations, blur_of, proposed_steps
 
 PROBES, CHOICE = 1, 2  # random streams
 PROBE, LONGEST_PROBE = 0.02, 0.16  # lengths; these and the other lengths are in units of the starting vectors' own
-LONGEST = 0.2  # step
-LENGTHS = 4  # that are tried at least, each half of the one before, from the model's own step or the longest
-DAMPINGS = (1e-3, 0.1, 1.0)  # in units of the mean square of the singular values of the slopes
-TRUSTED = (0.25, 1.0)  # distances at which an observation's error is as large as what it observes
-EXACT, HOPELESS = 1e-3, 100.0  # least and largest error variance of an observation made here, in units of its square
-CLEAR = 1 / 16  # error variance up to which probes are long enough
-FLAT = 1e-12  # mean square slope below which there is nothing to follow, in units of the errors over a vector's length
+CLEAR = 1 / 16  # blur up to which probes are long enough
 REMEMBERED = 24  # generations of probes
 CMA_PREFIX = "cma_"
 
@@ -59,7 +46,7 @@ class GaussNewtonState(SavedState):
     differences: Floats | None = None  # (G, H, K), the errors of the probes less those of their base; NaN = failed
     drawn: Ints | None = None  # (G,), the generation that each generation of probes was
     lengths: Floats | None = None  # (G,), of the probes
-    blurs: Floats | None = None  # (G,), their error variance as pairs showed it; 0 = there were no pairs
+    blurs: Floats | None = None  # (G,), as their pairs showed it; 0 = there were no pairs
     length: float = PROBE  # of the next probes
     blur: float = HOPELESS  # what the last pairs showed
     evaluations: int = 0
@@ -133,7 +120,10 @@ class GaussNewton:
         probes = self._probes(state, state.generation, state.best_told, state.length, _paired(state))
         if self._probes_now(state):
             return probes
-        steps = clipped(state.best_told + self._steps(state), state.bounds)
+        assert state.best_errors is not None
+        rng = np.random.default_rng([self.seed, state.generation, CHOICE])
+        steps = proposed_steps(self._observed(state), state.best_errors, _unit(state), self._half, rng)
+        steps = clipped(state.best_told + steps, state.bounds)
         return np.concatenate([steps, probes[len(steps) :]])  # probes again where there is nothing to follow
 
     def tell(
@@ -211,38 +201,8 @@ class GaussNewton:
         norms = np.linalg.norm(normal, axis=1, keepdims=True)
         return clipped(base + length * _unit(state) / norms * normal, state.bounds)
 
-    def _steps(self, state: GaussNewtonState) -> Floats:
-        """Return up to H steps (n, dim) from the best that the linear model proposes, by trust, damping and length."""
-        assert state.best_errors is not None
-        directions, slopes, distances, blurs = self._observed(state)
-        products = directions @ directions.T
-        flat = FLAT * float(state.best_errors @ state.best_errors) / _unit(state) ** 2
-        weights: list[Floats] = []  # of the directions, one row a step
-        for trusted in TRUSTED:
-            variances = (distances / (trusted * _unit(state))) ** 2 + blurs
-            shares = np.linalg.solve(products + np.diag(variances), slopes)  # (N, K); slopes = directions' shares
-            squares = shares.T @ products @ shares  # (K, K), of the slopes
-            mean_square = float(np.trace(squares)) / len(squares)
-            if not mean_square > flat or not np.isfinite(squares).all():
-                continue
-            for damping in DAMPINGS:
-                damped = squares + damping * mean_square * np.eye(len(squares))
-                weights.append(shares @ np.linalg.solve(damped, -state.best_errors))
-        if not weights or not state.best_errors.any():
-            return np.empty((0, len(state.best_told)))
-        lengths = np.sqrt([float(weight @ products @ weight) for weight in weights])
-        held = np.minimum(1.0, LONGEST * _unit(state) / lengths)
-        halvings = 0.5 ** np.arange(max(LENGTHS, -(-self._half // len(weights))))
-        tried = [part * hold * weight for part, (weight, hold) in product(halvings, zip(weights, held, strict=True))]
-        rng = np.random.default_rng([self.seed, state.generation, CHOICE])
-        chosen = np.sort(rng.permutation(len(tried))[: self._half])
-        return np.stack([tried[k] for k in chosen]) @ directions
-
-    def _observed(self, state: GaussNewtonState) -> tuple[Floats, Floats, Floats, Floats]:
-        """Return directions (N, dim), slopes of the errors along them (N, K), how far away, and how blurred.
-
-        The last two are (N,). A blur: the variance of what noise and bend add to a slope, in its mean square.
-        """
+    def _observed(self, state: GaussNewtonState) -> Observations:
+        """Return what the remembered probes, and the steps between their bases, tell about the best of now."""
         assert state.bases is not None
         assert state.base_errors is not None
         assert state.best_errors is not None
@@ -273,7 +233,7 @@ class GaussNewton:
             steps, changes, distances = steps[kept], changes[kept], distances[kept]
             noise, lengths = noise[kept], lengths[kept]
         steps /= lengths[:, None]
-        return steps, changes / lengths[:, None], distances, np.clip(noise / lengths**2, EXACT, HOPELESS)
+        return Observations(steps, changes / lengths[:, None], distances, np.clip(noise / lengths**2, EXACT, HOPELESS))
 
 
 def _unit(state: GaussNewtonState) -> float:
@@ -299,30 +259,14 @@ def _pairs(half: int) -> tuple[slice, slice]:
     return slice(0, pairs), slice(pairs, 2 * pairs)
 
 
-def _blur(changes: Floats) -> float:
-    """Return the error variance of probes that changed errors by (H, K), in units of what slopes change (mean squares).
-
-    One side of a pair changes by slope + bend + noise - noise of the base, the other by -slope + bend + noise - noise
-    of the base: half the difference has one half of the noise variance, half the sum three halves of it.
-    """
-    forth, back = (changes[part] for part in _pairs(len(changes)))
-    told = np.isfinite(forth) & np.isfinite(back)
-    largest = max(np.abs(forth[told]).max(initial=0), np.abs(back[told]).max(initial=0))
-    if not 0 < largest < np.inf:
-        return HOPELESS
-    forth, back = forth[told] / largest, back[told] / largest
-    odd, even = float((((forth - back) / 2) ** 2).mean()), float((((forth + back) / 2) ** 2).mean())
-    slope = odd - even / 3
-    return float(np.clip(4 / 3 * even / slope, EXACT, HOPELESS)) if slope > 0 else HOPELESS
-
-
 def _remember(told: GaussNewtonState, state: GaussNewtonState, errors: Floats) -> GaussNewtonState:
     """Return `told` with the errors (H, K) of the probes that `state` asked for, and how long the next ones are."""
     assert state.best_errors is not None
     changes = errors - state.best_errors
     length, blur = state.length, 0.0
     if _paired(state):
-        blur = _blur(changes)
+        first, second = _pairs(len(changes))
+        blur = blur_of(changes[first], changes[second])
         told = replace(told, blur=blur, length=float(np.clip(length * (blur / CLEAR) ** 0.5, PROBE, LONGEST_PROBE)))
     new = {
         "bases": state.best_told,
