@@ -1,13 +1,16 @@
 """Methods side by side: targets x methods x seeds on one model, every search in a run folder; `hofsteer compare`."""
 
 import json
+import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hofsteer.alignment.run import RunFolder
 from hofsteer.config import ModelSettings, RunConfig, preset_names, resolve, search_names
@@ -22,6 +25,9 @@ from hofsteer.pipeline import resume, start
 from hofsteer.respondent.base import Respondent
 from hofsteer.respondent.soft_prompt import SoftPrompt
 from hofsteer.targets import target_for, target_name
+
+if TYPE_CHECKING:
+    from hofsteer.respondent.hf import HFRespondent
 
 Watcher = Callable[[str, int, int], None]  # what is done, cells done, cells in all
 
@@ -86,31 +92,56 @@ def targets_by_code(given: Sequence[str], instrument: Instrument) -> dict[str, s
 
 
 def search_side_by_side(
-    comparison: Comparison, settings: ModelSettings, workers: int, watch: Watcher | None = None
+    comparison: Comparison, respondent: "HFRespondent", workers: int, watch: Watcher | None = None
 ) -> None:
-    """Make the runs that `out` does not hold yet in processes of their own, each with the model; `compare` finds them.
+    """Finish the runs that `out` lacks in processes of their own, each with a copy of the model; `compare` finds them.
 
     A run is what it is one after the other, but for rounding where processes pass other batches. Each process takes its
-    share of the machine's cores.
+    share of the machine's cores. What ends this early ends the processes too; the next call goes on with their runs.
 
     Raises:
-        HofsteerError: as in `compare`; what the other processes had begun stays and is gone on with.
+        ConfigError: the model is not on the CPU.
+        RunError: `out` holds something else, or a process was killed.
+        HofsteerError: as in `compare`.
     """
+    if (device := respondent.device.type) != "cpu":
+        raise ConfigError(
+            f"want one worker for a model on {device}, got {workers}: its copies would share the device, where one "
+            "search already passes many candidates at once"
+        )
     runs = [
         (method, name, code, seed)
         for code, name in targets_by_code(comparison.targets, comparison.instrument).items()
         for method in comparison.searched
         for seed in comparison.seeds
     ]
-    with ProcessPoolExecutor(workers, get_context("spawn"), _take_share, (workers,)) as pool:
-        begun = [pool.submit(_search_apart, comparison, settings, *run) for run in runs]
+    missing = [run for run in runs if not _is_finished(*_planned(comparison, *run))]
+    if not missing:
+        return
+    workers = min(workers, len(missing))
+    waiting, done = iter(missing), 0
+    with ProcessPoolExecutor(workers, get_context("spawn"), _prepare, (workers,)) as pool:
+
+        def begin(count: int) -> set[Future[Path]]:  # no more than can run: what a pool has fetched is not cancelled
+            return {pool.submit(_search_apart, comparison, respondent.settings, *run) for run in islice(waiting, count)}
+
         try:
-            for done, future in enumerate(as_completed(begun), start=1):
-                path = future.result()
-                if watch is not None:
-                    watch(f"searched: {path.name}", done, len(runs))
+            running = begin(workers)
+            while running:
+                ended, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    path, done = future.result(), done + 1
+                    if watch is not None:
+                        watch(f"searched: {path.name}", done, len(missing))
+                running |= begin(len(ended))
+        except BrokenProcessPool:
+            raise RunError(
+                f"one of {workers} search processes was killed, probably for memory: ask for fewer --workers; what the "
+                "runs have so far is kept"
+            ) from None
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            for process in pool._processes.values():  # Python 3.14 has terminate_workers
+                process.terminate()
             raise
 
 
@@ -169,18 +200,30 @@ def _file(target: str) -> str:
     return target.replace("/", "-")
 
 
+def _planned(comparison: Comparison, method: str, name: str, target: str, seed: int) -> tuple[Path, RunConfig]:
+    """Return the folder and the settings of a run."""
+    return comparison.out / "runs" / f"{_file(target)}-{method}-{seed}", comparison.search(method, name, seed)
+
+
+def _is_finished(path: Path, config: RunConfig) -> bool:
+    """Return whether a folder holds a run to its end. Raises RunError if it holds one of other settings."""
+    if not (path / "config.toml").is_file():
+        return False
+    was = RunFolder.open(path).config()
+    if (was.search, was.space, was.target) != (config.search, config.space, config.target):
+        raise RunError(f"{path} was made with other settings: compare into another folder, or remove it")
+    return (path / "evaluation.json").is_file()
+
+
 def _search(comparison: Comparison, respondent: Respondent, method: str, name: str, target: str, seed: int) -> Path:
     """Return the folder of a finished run: that of before, or of the run gone on with or started."""
-    path = comparison.out / "runs" / f"{_file(target)}-{method}-{seed}"
-    config = comparison.search(method, name, seed).model_copy(update={"model": respondent.settings})
+    path, config = _planned(comparison, method, name, target, seed)
+    if _is_finished(path, config):
+        return path
     if (path / "config.toml").is_file():
-        was = RunFolder.open(path).config()
-        if (was.search, was.space, was.target) != (config.search, config.space, config.target):
-            raise RunError(f"{path} was made with other settings: compare into another folder, or remove it")
-        if not (path / "evaluation.json").is_file():
-            resume(path, respondent)
+        resume(path, respondent)
     else:
-        start(config, respondent, path)
+        start(config.model_copy(update={"model": respondent.settings}), respondent, path)
     return path
 
 
@@ -198,8 +241,12 @@ def _loaded(settings: str) -> Respondent:
     return HFRespondent.load(ModelSettings.model_validate_json(settings))
 
 
-def _take_share(workers: int) -> None:
-    """Use a share of the threads, so that processes do not wait for each other."""
+def _prepare(workers: int) -> None:
+    """Make a process ready: interrupts are left to the main one, libraries are quiet, threads are shared out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
+    from hofsteer.respondent.loading import quiet_libraries
+
+    quiet_libraries()
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from hofsteer.alignment import run as run_module
 from hofsteer.alignment.run import KEPT_CHECKPOINTS, Record, RunFolder, free_folder, refuse_used, rendered_hash
 from hofsteer.config import FORMAT, RunConfig
 from hofsteer.errors import RunError
+from hofsteer.files import hash_file
 from hofsteer.search import DifferentialEvolution
 
 DE = DifferentialEvolution(population_size=5, seed=3)
@@ -387,6 +389,19 @@ def test_checkpoint_that_is_missing(run):
     advance(run, 3)
     (run.path / "checkpoint-3.safetensors").unlink()
     assert message_of(run.restore, DE) == f"{run.path} lacks checkpoint-3.safetensors, which state.json names"
+
+
+def test_checkpoint_of_another_version_of_the_search(run):
+    advance(run, 3)
+    checkpoint = run.path / "checkpoint-3.safetensors"
+    save_file({**load_file(checkpoint), "of_old": np.zeros(1)}, checkpoint)
+    edit_json(run.path / "state.json", sha256=hash_file(checkpoint))
+    before = contents(run.path)
+    assert message_of(run.restore, DE) == (
+        f"{run.path} was made by another version of this search and cannot be gone on with: start the run again in "
+        "another folder, or remove it"
+    )
+    assert contents(run.path) == before
 
 
 def test_a_refused_restore_changes_nothing(run):

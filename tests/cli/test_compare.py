@@ -3,8 +3,18 @@
 import csv
 import json
 import shutil
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import active_children
+from typing import ClassVar
 
 import pytest
+import torch
+
+from hofsteer import comparison
+from hofsteer.alignment.run import RunFolder
+from hofsteer.errors import RunError
+from hofsteer.respondent.hf import HFRespondent
 
 SMALL = ("--set", "search.population_size=4", "--set", "space.tokens=2", "--set", "wordings=[0]")
 FORM = ("--set", 'orders=["listed"]', "--set", "constants=midpoint")
@@ -71,26 +81,92 @@ def test_the_searched_cells_are_those_of_the_run_folders(compared, tmp_path):
             assert cell["fitted"] == pytest.approx(saved["rows"]["aligned"]["loss"], abs=1e-9)
 
 
+@pytest.fixture
+def here(monkeypatch):
+    """Let this process make no run and no pool, but what a test puts in their places."""
+
+    def never(*args, **kwargs):
+        raise AssertionError("made in this process")
+
+    def here(**instead):
+        for name in ("start", "resume", "ProcessPoolExecutor"):
+            monkeypatch.setattr(comparison, name, instead.get(name, never))
+
+    return here
+
+
 @pytest.mark.slow
-def test_two_processes_find_what_one_finds(compared, tmp_path):
-    one = compared("--json", methods="naive,de").json()
+def test_two_processes_find_what_one_finds(compared, here, tmp_path):
+    asked = ("--json", "--targets", "JPN")
+    one = compared(*asked, methods="naive,de").json()
     shutil.rmtree(tmp_path / "all")
-    two = compared("--json", "--workers", "2", methods="naive,de").json()
+    here(ProcessPoolExecutor=ProcessPoolExecutor)
+    two = compared(*asked, "--workers", "2", methods="naive,de").json()
     assert [(c["target"], c["method"], c["seed"]) for c in two["cells"]] == [
         (c["target"], c["method"], c["seed"]) for c in one["cells"]
     ]
-    for there, here in zip(two["cells"], one["cells"], strict=True):
-        assert there["held_out"] == pytest.approx(here["held_out"], abs=1e-4)
-    refused = compared("--workers", "2", "--set", "search.crossover_rate=0.1", methods="de")
-    assert refused.code == 2
-    assert "was made with other settings: compare into another folder, or remove it" in refused.err
+    for theirs, ours in zip(two["cells"], one["cells"], strict=True):
+        assert theirs["held_out"] == pytest.approx(ours["held_out"], abs=1e-4)
 
 
-def test_a_folder_of_another_comparison_is_not_mixed_in(compared, tmp_path, hofsteer):
-    assert compared(methods="de").code == 0
-    result = compared("--set", "search.crossover_rate=0.1", methods="de")
+@pytest.mark.slow
+def test_an_error_in_one_process_ends_the_others(tiny, tmp_path):
+    settings = {"search.budget": 2000, "wordings": [0], "orders": ["listed"], "constants": "midpoint"}
+    asked = comparison.Comparison(("JPN",), ("de",), (0, 1), settings, tmp_path)
+    (tmp_path / "runs").mkdir()
+    RunFolder.create(tmp_path / "runs" / "JPN-de-0", asked.search("de", "JPN", 0), {}, {})  # of no model
+    with pytest.raises(RunError, match="cannot be resumed: its model was"):
+        comparison.search_side_by_side(asked, tiny, 2)
+    assert not active_children()
+    assert not (tmp_path / "runs" / "JPN-de-1" / "evaluation.json").exists()
+
+
+class KilledPool:
+    """A pool whose processes are killed at once."""
+
+    made: ClassVar[list[tuple[object, ...]]] = []
+
+    def __init__(self, workers, context, initializer, arguments):
+        self.made.append((workers, arguments))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
+        pass
+
+    def submit(self, *call):
+        future = Future()
+        future.set_exception(BrokenProcessPool())
+        return future
+
+
+def test_a_killed_process_is_one_line_and_no_more_are_made_than_runs_are_missing(compared, here, monkeypatch):
+    monkeypatch.setattr(KilledPool, "made", [])
+    here(ProcessPoolExecutor=KilledPool)
+    result = compared("--workers", "9", methods="de")
     assert result.code == 2
-    assert "was made with other settings: compare into another folder, or remove it" in result.err
+    assert "one of 4 search processes was killed, probably for memory: ask for fewer --workers" in result.err
+    assert result.err.count("\n") == 1
+    assert KilledPool.made == [(4, (4,))]
+
+
+def test_a_model_that_is_not_on_the_cpu_is_refused_more_workers(compared, here, monkeypatch):
+    here()
+    monkeypatch.setattr(HFRespondent, "device", torch.device("cuda"))
+    result = compared("--workers", "2", methods="de")
+    assert result.code == 2
+    assert "want one worker for a model on cuda, got 2" in result.err
+
+
+def test_a_folder_of_another_comparison_is_not_mixed_in(compared, here):
+    assert compared(methods="de").code == 0
+    here()
+    assert compared("--workers", "2", methods="de").code == 0  # nothing is missing
+    for workers in (1, 2):
+        result = compared("--workers", workers, "--set", "search.crossover_rate=0.1", methods="de")
+        assert result.code == 2
+        assert "was made with other settings: compare into another folder, or remove it" in result.err
 
 
 def test_the_paper_s_experiment_is_read(hofsteer, refused, tiny_folder, tmp_path):

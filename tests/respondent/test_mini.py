@@ -46,6 +46,14 @@ def test_it_says_that_it_is_simulated_in_whatever_dtype(dtype, tmp_path):
     assert not Respondent.from_pretrained(str(tmp_path), dtype=dtype).simulated
 
 
+@pytest.mark.parametrize("saved", ["bfloat16", "float16"])
+def test_it_says_so_of_a_copy_that_was_saved_with_fewer_digits(saved, tmp_path):
+    copied = Respondent.from_pretrained("mini", dtype=saved)
+    copied.model.save_pretrained(tmp_path)
+    copied.tokenizer.save_pretrained(tmp_path)
+    assert Respondent.from_pretrained(str(tmp_path), dtype="float32").simulated
+
+
 def test_no_country_name_is_a_single_token(mini):
     for target in complete_countries():
         for name in (target.name, f" {target.name}", target.in_sentence):

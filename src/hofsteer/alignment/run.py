@@ -157,7 +157,7 @@ class RunFolder:
         """Cut off what was not committed and return the committed state; None if there is none.
 
         Raises:
-            RunError: the checkpoint is missing, or is not the one that was committed.
+            RunError: the checkpoint is missing, is not the one that was committed, or has another state's arrays.
         """
         from safetensors.numpy import load_file
 
@@ -170,7 +170,13 @@ class RunFolder:
                 raise RunError(f"{self.path} lacks {checkpoint.name}, which state.json names")
             if hash_file(checkpoint) != state["sha256"]:
                 raise RunError(f"{checkpoint} is not what state.json committed: its SHA-256 differs")
-            restored = method.state_type.from_arrays(load_file(checkpoint))
+            try:
+                restored = method.state_type.from_arrays(load_file(checkpoint))
+            except ValueError:
+                raise RunError(
+                    f"{self.path} was made by another version of this search and cannot be gone on with: start the run "
+                    "again in another folder, or remove it"
+                ) from None
         with named_write_errors(self.path, committed):
             for name in ("history.jsonl", "timing.jsonl"):
                 _keep_lines(self.path / name, committed)

@@ -32,7 +32,12 @@ def compare(
     ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Any setting of the runs: wordings=[0]")] = None,
     workers: Annotated[
-        int, typer.Option(help="Processes that search at once, each with the model in memory; for CPUs.", min=1)
+        int,
+        typer.Option(
+            help="Processes that search at once, on CPUs only. N of them hold N copies of the model in memory, and the "
+            "main process one more.",
+            min=1,
+        ),
     ] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -82,7 +87,7 @@ def compare(
             progress.update(task, description=text, completed=done, total=total)
 
         if workers > 1:
-            search_side_by_side(comparison, respondent.settings, workers, watch)
+            search_side_by_side(comparison, respondent, workers, watch)
         cells = run(comparison, respondent, watch)
     statistics = method_statistics(cells)
     result = {

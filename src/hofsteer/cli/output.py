@@ -1,6 +1,5 @@
 """What every command shares: where results, progress and warnings go."""
 
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,20 +106,12 @@ def missing_codes(text: str | None) -> list[float]:
         raise InstrumentError(f"want --missing as numbers with commas, such as -1,-2,99, got {text!r}") from None
 
 
-def quiet_libraries() -> None:
-    """Send our own warnings to standard error, and keep the model libraries' chatter off it."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("hofsteer").setLevel(logging.WARNING)
-    from transformers.utils import logging as theirs
-
-    theirs.set_verbosity_error()
-    theirs.disable_progress_bar()
-
-
 def load_respondent(settings: "ModelSettings") -> "HFRespondent":
     """Load the model that a command was given."""
-    quiet_libraries()
     from hofsteer.respondent.hf import HFRespondent
+    from hofsteer.respondent.loading import quiet_libraries
+
+    quiet_libraries()
 
     with messages().status(escape(f"loading {settings.id}")):
         return HFRespondent.load(settings)

@@ -290,8 +290,12 @@ class HFRespondent(Respondent):
 
 
 def _has_weights(model: Any, path: Path) -> bool:
-    """Return whether a model has the weights in a file, in whatever dtype it has them."""
+    """Return whether a model has the weights in a file, but for the rounding of a dtype of 16 bits.
+
+    Both are rounded: a copy that was saved in such a dtype lacks the other digits, whatever dtype it is loaded in.
+    """
     own, stored = model.state_dict(), load_file(path)
     return stored.keys() <= own.keys() and all(
-        torch.equal(own[name].cpu(), tensor.to(own[name].dtype)) for name, tensor in stored.items()
+        any(torch.equal(own[name].cpu().to(dtype), tensor.to(dtype)) for dtype in (torch.bfloat16, torch.float16))
+        for name, tensor in stored.items()
     )

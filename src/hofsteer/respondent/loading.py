@@ -1,16 +1,27 @@
 """Finding and loading a model: the bundled one, a local folder, or a hub id."""
 
+import logging
+import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from hofsteer.config import ModelSettings
 from hofsteer.errors import ModelError, did_you_mean
 
 BUNDLED = ("mini",)
+
+
+def quiet_libraries() -> None:
+    """Send our own warnings to standard error, and keep the model libraries' chatter off it."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("hofsteer").setLevel(logging.WARNING)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
 
 
 def load_model(settings: ModelSettings) -> tuple[Any, Any]:
