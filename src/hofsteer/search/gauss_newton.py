@@ -11,7 +11,8 @@ The steps are those of `linear_model.py`. Probes in random directions, fewer tha
 best has moved since. So nothing has to be measured again because of a step, and nothing is trusted for ever.
 
 A short probe shows slopes, unless rounding (bfloat16) or draws hide them. So the first probes contain pairs of opposite
-directions: what a pair has in common is no slope but noise and bend. Probes grow until slopes stand out, up to a limit.
+directions: what a pair has in common is no slope but noise and bend. Of a longer probe noise is a smaller part and bend
+a larger one, and probes are as long as makes slopes stand out from both.
 """
 
 from collections.abc import Mapping
@@ -23,12 +24,12 @@ from numpy.typing import NDArray
 
 from hofsteer.search.base import Bounds, Floats, Ints, SavedState, check_integers, check_told, own_start, register
 from hofsteer.search.cma import CMA, MAX_DIM, CMAState, clipped
-from hofsteer.search.linear_model import EXACT, HOPELESS, Observations, blur_of, proposed_steps
+from hofsteer.search.linear_model import EXACT, HOPELESS, Observations, blur_of, clear_length, proposed_steps
 
 PROBES, CHOICE = 1, 2  # random streams
 PROBE, LONGEST_PROBE = 0.02, 0.16  # lengths; these and the other lengths are in units of the starting vectors' own
 CLEAR = 1 / 16  # blur up to which probes are long enough
-REMEMBERED = 24  # generations of probes
+REMEMBERED, MEASURED = 24, 8  # generations of probes, and of pairs that say how long the next ones are
 CMA_PREFIX = "cma_"
 
 
@@ -46,9 +47,9 @@ class GaussNewtonState(SavedState):
     differences: Floats | None = None  # (G, H, K), the errors of the probes less those of their base; NaN = failed
     drawn: Ints | None = None  # (G,), the generation that each generation of probes was
     lengths: Floats | None = None  # (G,), of the probes
-    blurs: Floats | None = None  # (G,), as their pairs showed it; 0 = there were no pairs
+    paired: Ints | None = None  # (G,), 1 = they held pairs
+    blurs: Floats | None = None  # (G,), as pairs showed it; NaN = they showed nothing
     length: float = PROBE  # of the next probes
-    blur: float = HOPELESS  # what the last pairs showed
     evaluations: int = 0
     generation: int = 0
     bounds: Bounds | None = None  # (dim,) each
@@ -151,7 +152,7 @@ class GaussNewton:
             raise ValueError(f"want finite errors where the loss is finite, got {errors[~failed][wrong][0]}")
         told = replace(state, generation=state.generation + 1, evaluations=state.evaluations + size)
         if state.generation > 0 and state.cma is None and self._probes_now(state):
-            told = _remember(told, state, np.where(failed[:, None], np.nan, errors))
+            told = _remember(told, state, candidates, np.where(failed[:, None], np.nan, errors))
         first = losses.argmin()
         if losses[first] < state.best_loss:
             told = replace(
@@ -209,13 +210,14 @@ class GaussNewton:
         assert state.differences is not None
         assert state.drawn is not None
         assert state.lengths is not None
+        assert state.paired is not None
         assert state.blurs is not None
         best, half, dim = state.best_told, self._half, len(state.best_told)
         count = len(state.drawn)
         steps = np.empty((count * half + count, dim))  # in place: with a large model this is what takes memory
-        drawn = zip(state.drawn, state.bases, state.lengths, state.blurs, strict=True)
-        for n, (generation, base, length, blur) in enumerate(drawn):
-            probes = self._probes(state, int(generation), base, float(length), blur > 0)
+        drawn = zip(state.drawn, state.bases, state.lengths, state.paired, strict=True)
+        for n, (generation, base, length, paired) in enumerate(drawn):
+            probes = self._probes(state, int(generation), base, float(length), bool(paired))
             np.subtract(probes, base, out=steps[n * half : (n + 1) * half])
         walked = steps[count * half :]  # from one base to the next
         np.subtract(state.bases[1:], state.bases[:-1], out=walked[:-1])
@@ -225,7 +227,7 @@ class GaussNewton:
         away = np.linalg.norm(state.bases - best, axis=1)
         middles = np.linalg.norm(state.bases + walked / 2 - best, axis=1)
         distances = np.concatenate([np.repeat(away, half), middles])
-        noise = state.blurs * (state.lengths * _unit(state)) ** 2  # of a change, whatever its length
+        noise = np.nan_to_num(state.blurs) * (state.lengths * _unit(state)) ** 2  # of a change, whatever its length
         noise = np.concatenate([np.repeat(noise, half), noise])
         lengths = np.linalg.norm(steps, axis=1)
         kept = (lengths > 0) & np.isfinite(changes).all(axis=1)
@@ -249,8 +251,11 @@ def _span(population: Floats) -> tuple[Floats, Floats]:
 
 
 def _paired(state: GaussNewtonState) -> bool:
-    """Return whether the next probes hold pairs: until short probes have been seen to be clear."""
-    return state.length > PROBE or state.blur > CLEAR
+    """Return whether the next probes hold pairs: unless the last two that did showed that short ones are clear."""
+    if state.length > PROBE or state.blurs is None:
+        return True
+    known = state.blurs[np.isfinite(state.blurs)][-2:]
+    return bool(len(known) < 2 or (known > CLEAR).any())
 
 
 def _pairs(half: int) -> tuple[slice, slice]:
@@ -259,26 +264,32 @@ def _pairs(half: int) -> tuple[slice, slice]:
     return slice(0, pairs), slice(pairs, 2 * pairs)
 
 
-def _remember(told: GaussNewtonState, state: GaussNewtonState, errors: Floats) -> GaussNewtonState:
+def _shown(base: Floats, candidates: Floats, changes: Floats) -> float:
+    """Return the blur that the pairs among probes show; NaN if no pair was answered and undivided by the bounds."""
+    first, second = _pairs(len(candidates))
+    sums = candidates[first] + candidates[second] - 2 * base
+    whole = np.abs(sums).max(axis=1) <= 1e-6 * np.abs(candidates[first] - base).max(axis=1)
+    return blur_of(changes[first][whole], changes[second][whole])
+
+
+def _remember(told: GaussNewtonState, state: GaussNewtonState, candidates: Floats, errors: Floats) -> GaussNewtonState:
     """Return `told` with the errors (H, K) of the probes that `state` asked for, and how long the next ones are."""
     assert state.best_errors is not None
-    changes = errors - state.best_errors
-    length, blur = state.length, 0.0
-    if _paired(state):
-        first, second = _pairs(len(changes))
-        blur = blur_of(changes[first], changes[second])
-        told = replace(told, blur=blur, length=float(np.clip(length * (blur / CLEAR) ** 0.5, PROBE, LONGEST_PROBE)))
+    changes, paired = errors - state.best_errors, _paired(state)
     new = {
         "bases": state.best_told,
         "base_errors": state.best_errors,
         "differences": changes,
         "drawn": state.generation,
-        "lengths": length,
-        "blurs": blur,
+        "lengths": state.length,
+        "paired": int(paired),
+        "blurs": _shown(state.best_told, candidates, changes) if paired else np.nan,
     }
     kept: dict[str, Any] = {}
     for name, value in new.items():
         before = getattr(state, name)
         row = np.asarray(value)[None]
         kept[name] = row if before is None else np.concatenate([before, row])[-REMEMBERED:]
-    return replace(told, **kept)
+    known = np.isfinite(kept["blurs"])
+    length = clear_length(kept["lengths"][known][-MEASURED:], kept["blurs"][known][-MEASURED:], CLEAR, state.length)
+    return replace(told, **kept, length=float(np.clip(length, PROBE, LONGEST_PROBE)))

@@ -21,6 +21,7 @@ LENGTHS = 4  # that are tried at least, each half of the one before, from the mo
 DAMPINGS = (1e-3, 0.1, 1.0)  # in units of the mean square of the singular values of the slopes
 TRUSTED = (0.25, 1.0)  # distances at which an observation's error is as large as what it observes
 FLAT = 1e-12  # mean square slope below which there is nothing to follow, in units of the errors over a vector's length
+DOUBT_BEND = 0.02
 EXACT, HOPELESS = 1e-3, 100.0  # least and largest blur of an observation
 
 
@@ -70,14 +71,41 @@ def proposed_steps(seen: Observations, errors: Floats, unit: float, count: int, 
 def blur_of(forth: Floats, back: Floats) -> float:
     """Return the blur that opposite probes show: (pairs, K) changes of the errors each, NaN where one failed.
 
+    `HOPELESS` where there is no slope in them, NaN where no pair was answered.
+
     One side of a pair changes by slope + bend + noise - noise of the base, the other by -slope + bend + noise - noise
     of the base: half the difference has one half of the noise variance, half the sum three halves of it.
     """
     told = np.isfinite(forth) & np.isfinite(back)
-    largest = max(np.abs(forth[told]).max(initial=0), np.abs(back[told]).max(initial=0))
+    if not told.any():
+        return np.nan
+    largest = max(np.abs(forth[told]).max(), np.abs(back[told]).max())
     if not 0 < largest < np.inf:
         return HOPELESS
     forth, back = forth[told] / largest, back[told] / largest
     odd, even = float((((forth - back) / 2) ** 2).mean()), float((((forth + back) / 2) ** 2).mean())
     slope = odd - even / 3
-    return float(np.clip(4 / 3 * even / slope, EXACT, HOPELESS)) if slope > 0 else HOPELESS
+    return float(np.clip(4 / 3 * even / slope, 0, HOPELESS)) if slope > 0 else HOPELESS
+
+
+def clear_length(lengths: Floats, blurs: Floats, clear: float, otherwise: float) -> float:
+    """Return the shortest length of probes whose blur is at most `clear`, or the length of the least blur.
+
+    Blur is noise, which falls with the square of the length, and bend, which rises with it: blur = noise / length^2 +
+    bend length^2. Both are fitted to what was measured (N,), by the least mean |log error|, since a few pairs tell a
+    blur to a factor; `DOUBT_BEND` makes it all noise where that explains it as well, as at one length. `otherwise` is
+    returned where nothing was measured, +inf where no length has shown a slope.
+    """
+    if not len(lengths):
+        return otherwise
+    if (blurs == HOPELESS).all():
+        return np.inf
+    squares = np.geomspace(1e-3, 10, 200)[:, None] ** 2  # of lengths of the least blur, at which both parts are equal
+    rests = np.log(np.maximum(EXACT, blurs)) - np.log(squares / lengths**2 + lengths**2 / squares)
+    levels = np.median(rests, axis=1, keepdims=True)
+    costs = np.abs(rests - levels).mean(axis=1) + DOUBT_BEND * np.maximum(0, -np.log(squares[:, 0]))
+    best = costs.argmin()
+    noise, bend = np.exp(levels[best, 0]) * squares[best, 0], np.exp(levels[best, 0]) / squares[best, 0]
+    room = clear**2 - 4 * noise * bend
+    square = 2 * noise / (clear + room**0.5) if room >= 0 else squares[best, 0]
+    return float(square**0.5)
