@@ -306,6 +306,7 @@ def summary(results: Sequence[Found], budget: int) -> list[dict[str, Any]]:
                     "method": method,
                     "n": len(own),
                     "unfinished": sum(not one.finished for one in own),
+                    "budget": own[0].case.config.search.budget,
                     "evaluations": int(np.median([one.evaluations[-1] for one in own])),
                     "last_loss": _quartiles(np.array([one.best[-1] for one in own])),
                     "loss_after": loss,
@@ -331,7 +332,7 @@ def markdown(rows: Sequence[dict[str, Any]], budget: int) -> str:
             low, median, high = (_shown(number, "{:.2f}", "failed") for number in cell["quartiles"])
             cells.append(f"{median} ({low} to {high}){part}" if cell["n"] else "")
         for cell in row["evaluations_to"].values():
-            never = "not" if row["unfinished"] else f"> {budget:,}"
+            never = "not" if row["unfinished"] else f"> {row['budget']:,}"
             low, median, high = (_shown(number, "{:,.0f}", never) for number in cell["quartiles"])
             cells.append(f"{median} ({low} to {high}), {cell['n']} of {row['n']}" if cell["n"] else never)
         lines.append("| " + " | ".join(cells) + " |")
@@ -402,7 +403,7 @@ def main(given: list[str] | None = None) -> None:
             device = respondent.device.type
             lock_step = arguments.lock_step or (len(missing) if device == "cuda" else 1)
             with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-                task = progress.add_task("evaluations", total=arguments.budget * len(missing))
+                task = progress.add_task("evaluations", total=sum(case.config.search.budget for case in missing))
 
                 def in_time() -> bool:
                     return arguments.seconds is None or time.monotonic() - began < arguments.seconds

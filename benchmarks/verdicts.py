@@ -164,13 +164,12 @@ def check_same(search: Search, out: Path, budget: int, dtype: str | None) -> Non
     """Raise RunError if the folder holds a run with other settings."""
     if not (out / search.folder / "config.toml").is_file():
         return
-    config = RunFolder.open(out / search.folder).config()
-    found, wanted = (config.search.budget, config.model.dtype), (budget, dtype)
-    if found != wanted:
-        raise RunError(
-            f"{out / search.folder} is a run of budget {found[0]} in {found[1]}, wanted was budget {wanted[0]} in "
-            f"{wanted[1]}: name another folder"
-        )
+    wanted, found = config_of(search, out, budget), RunFolder.open(out / search.folder).config()
+    pairs = {"model.dtype": (dtype, found.model.dtype)}
+    pairs |= {name: (getattr(wanted, name), getattr(found, name)) for name in ("search", "space", "objective", "stop")}
+    for name, (one, other) in pairs.items():
+        if one != other:
+            raise RunError(f"{out / search.folder} is a run with another {name}: want {one}, got {other}")
 
 
 def run(search: Search, respondent: Respondent, out: Path, budget: int, watch: Callable[[int], None]) -> None:

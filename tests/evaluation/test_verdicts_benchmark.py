@@ -95,7 +95,7 @@ def test_a_search_goes_on_and_other_settings_are_refused(world, targets, tmp_pat
     assert finished(search, tmp_path)
     assert sum(told) == 64
     check_same(search, tmp_path, 64, None)
-    with pytest.raises(RunError, match="is a run of budget 64 in None, wanted was budget 96"):
+    with pytest.raises(RunError, match=r"is a run with another search: want .*budget=96.*, got .*budget=64"):
         check_same(search, tmp_path, 96, None)
 
 
