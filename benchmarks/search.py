@@ -73,6 +73,7 @@ WIDE_SHAPE = {
 MARKS = (500, 1000, 2000, 4000)  # evaluations
 GOALS = (5.0, 2.0, 1.0)  # losses, index points
 ENOUGH = 0.01  # index points, at which a search ends before its budget
+POINTS = 50  # of a line in the figure at most
 QUARTILES = (0.25, 0.5, 0.75)
 EVERY = "all"  # the row of all targets together
 
@@ -356,6 +357,7 @@ def figure(results: Sequence[Found]) -> str:
                 if not own:
                     continue
                 at = np.unique(np.concatenate([one.evaluations for one in own]))
+                at = at[np.unique(np.linspace(0, len(at) - 1, POINTS).astype(int))]
                 losses = np.array([[one.loss_after(count) for count in at] for one in own])
                 told = np.isfinite(losses).all(axis=0)  # where every search says something
                 low, median, high = np.quantile(losses[:, told], QUARTILES, axis=0)
