@@ -9,6 +9,8 @@ import argparse
 import json
 import logging
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -25,12 +27,20 @@ SHAPE = {  # of SmolLM2-135M
 }
 
 
-def random_llama(layers: int) -> HFRespondent:
-    """Return a respondent of this shape, its weights drawn from seed 0."""
+def random_llama(
+    layers: int, shape: Mapping[str, Any] = SHAPE, name: str = "llama-135m-shape", like: HFRespondent | None = None
+) -> HFRespondent:
+    """Return a respondent of a shape, its weights drawn from seed 0, with the tokenizer of `mini`.
+
+    Device and dtype are those of `like`; without it the CPU and float32.
+    """
+    tokenizer = (like or Respondent.from_pretrained("mini")).tokenizer
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = LlamaForCausalLM(LlamaConfig(num_hidden_layers=layers, **SHAPE))
-    return HFRespondent(model, Respondent.from_pretrained("mini").tokenizer, ModelSettings(id="llama-135m-shape"))
+        model = LlamaForCausalLM(LlamaConfig(num_hidden_layers=layers, **shape))
+    if like is not None:
+        model = model.to(like.device, like.dtype)
+    return HFRespondent(model, tokenizer, ModelSettings(id=name))
 
 
 def main() -> None:

@@ -28,15 +28,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from hofsteer import Respondent
 from hofsteer.alignment.objective import Objective
 from hofsteer.alignment.space import make_space
-from hofsteer.config import ModelSettings, RunConfig, resolve
+from hofsteer.config import RunConfig, resolve
 from hofsteer.errors import HofsteerError, RunError
 from hofsteer.files import replace_json, replace_text
 from hofsteer.instruments.base import Floats
@@ -44,6 +42,7 @@ from hofsteer.parts import check_settings, make_method, make_objective
 from hofsteer.respondent import mini
 from hofsteer.respondent.hf import HFRespondent
 from hofsteer.targets import index_loss
+from respondent import random_llama
 
 METHODS: dict[str, dict[str, Any]] = {  # name -> settings, by their keys in a run's config; the rest is default
     "masoud2025": {"preset": "masoud2025"},
@@ -66,8 +65,9 @@ SETS: dict[str, dict[str, Any]] = {
     "full": {"targets": ["SAU", "CHN", "IND", "JPN", "SWE"], "seeds": 5, "budget": 4000, "methods": list(METHODS)},
 }
 MINI, WIDE, FLOAT32 = "mini", "llama-1024", "float32"
+WIDE_LAYERS = 2
 WIDE_SHAPE = {
-    **{"hidden_size": 1024, "intermediate_size": 2048, "num_hidden_layers": 2, "num_attention_heads": 8},
+    **{"hidden_size": 1024, "intermediate_size": 2048, "num_attention_heads": 8},
     **{"initializer_range": 1024**-0.5, "tie_word_embeddings": True, "max_position_embeddings": 4096},
 }
 MARKS = (500, 1000, 2000, 4000)  # evaluations
@@ -118,10 +118,7 @@ def load_model(name: str, dtype: str, device: str | None) -> HFRespondent:
     small = Respondent.from_pretrained(MINI, dtype=dtype, device=device)
     if name == MINI:
         return small
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = LlamaForCausalLM(LlamaConfig(vocab_size=len(small.tokenizer), **WIDE_SHAPE))
-    return HFRespondent(model.to(small.device, small.dtype), small.tokenizer, ModelSettings(id=name))
+    return random_llama(WIDE_LAYERS, {**WIDE_SHAPE, "vocab_size": len(small.tokenizer)}, name, small)
 
 
 class Running:

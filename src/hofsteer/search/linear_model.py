@@ -21,7 +21,7 @@ LENGTHS = 4  # that are tried at least, each half of the one before, from the mo
 DAMPINGS = (1e-3, 0.1, 1.0)  # in units of the mean square of the singular values of the slopes
 TRUSTED = (0.25, 1.0)  # distances at which an observation's error is as large as what it observes
 FLAT = 1e-12  # mean square slope below which there is nothing to follow, in units of the errors over a vector's length
-DOUBT_BEND = 0.02
+DOUBT_BEND = 0.02  # |log error| that bend must explain, for each factor e by which it shortens probes
 EXACT, HOPELESS = 1e-3, 100.0  # least and largest blur of an observation
 
 
