@@ -14,6 +14,10 @@ Every search is a run of `hofsteer align --constants midpoint` in a folder of it
 finished one is not run again. All cases share their controls: other targets, one seed each, beside the first runs of
 the other cases. The evaluation is that of `hofsteer evaluate`, without points along the search and conversations; an
 invented country stands among the real ones, at its true place on `ivs10`. `verdicts.json` in the folder has all of it.
+
+`--start persona` is the positive control: every search, also of a control, starts from the rows of its own country's
+persona ("You live in Japan."), of which the truth of the world holds, and has as many tokens. All controls are
+countries then, since nonsense has no persona. Give it a folder of its own.
 """
 
 import argparse
@@ -25,8 +29,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +70,20 @@ INVENTED = {
 }
 CASES = (*REAL, *INVENTED)
 TABLE, RESULT, POOL = "targets.csv", "verdicts.json", "pool"  # in the folder
-COUNTRIES, NONSENSE = 24, 3  # controls: real countries; mirrors and shuffles of each of the `REAL`
+NOISE, PERSONA = "noise", "persona"  # starts
+POOL_SIZE, NONSENSE = 33, 3  # controls; among them, from noise, so many mirrors and shuffles of each of the `REAL`
 SURVEY, ELSEWHERE = "vsm13", "ivs10"
 ASKED = Extras(transfer=False, conversation=False)
 
 
 @dataclass(frozen=True)
 class Search:
-    """One search: where it leads, from which seed, and the folder of its run below that of the results."""
+    """One search: where it leads, from which seed and start, and the folder of its run below that of the results."""
 
     code: str
     seed: int
     folder: str
+    start: Mapping[str, Any] = field(default_factory=dict)  # settings that differ from the default start, noise
 
 
 def truth_of(code: str) -> Mapping[str, str]:
@@ -90,10 +96,11 @@ def target_of(code: str) -> Target:
     return load_cases()[INVENTED[code]].target() if code in INVENTED else load_target(code)
 
 
-def pool_of(respondent: Respondent) -> tuple[Target, ...]:
+def pool_of(respondent: Respondent, nonsense_each: int) -> tuple[Target, ...]:
     """Return the control targets that all cases share, countries and nonsense mixed.
 
-    The countries are as far from the naive scores as the median case, the nonsense is made of the real cases.
+    The countries are as far from the naive scores as the median case, the nonsense is made of the real cases, so many
+    of each.
     """
     survey = load_instrument(SURVEY)
     naive = survey.score(answers_to(respondent, forms(survey, None, ("listed", "reversed"))).probabilities)
@@ -104,19 +111,19 @@ def pool_of(respondent: Respondent) -> tuple[Target, ...]:
 
     middle = float(np.median([away(target_of(code)) for code in CASES]))
     countries = [c for c in complete_countries() if c.code not in REAL]
-    countries = sorted(countries, key=lambda c: abs(away(c) - middle))[:COUNTRIES]
     nonsense = [
         other
         for code in REAL
-        for other in control_targets(target_of(code), start_at, complete_countries(), 0, NONSENSE)
+        for other in control_targets(target_of(code), start_at, complete_countries(), 0, nonsense_each)
     ]
-    every = len(countries) // len(nonsense) + 1  # so that the first few of the pool are of both kinds
+    countries = sorted(countries, key=lambda c: abs(away(c) - middle))[: POOL_SIZE - len(nonsense)]
+    every = len(countries) // max(1, len(nonsense)) + 1  # so that the first few of the pool are of both kinds
     for number, other in enumerate(nonsense):
         countries.insert(number * (every + 1), other)
     return tuple(countries)
 
 
-def all_targets(out: Path, respondent: Respondent) -> dict[str, Target]:
+def all_targets(out: Path, respondent: Respondent, start_from: str = NOISE) -> dict[str, Target]:
     """Return the survey scores of every target by its code, cases first, as the table in the folder has them.
 
     The table is written if there is none: later calls, and other processes, aim at the same.
@@ -128,16 +135,32 @@ def all_targets(out: Path, respondent: Respondent) -> dict[str, Target]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed: of two processes, one writes
         if not path.is_file():
-            replace_text(path, _table_of((*map(target_of, CASES), *pool_of(respondent)), dimensions))
+            pool = pool_of(respondent, NONSENSE if start_from == NOISE else 0)
+            replace_text(path, _table_of((*map(target_of, CASES), *pool), dimensions))
     finally:
         os.close(descriptor)
     return {row.code.partition(":")[2]: row for row in read_table(path, dimensions)}
 
 
-def searches_of(codes: Sequence[str], seeds: int, pool: Sequence[str]) -> list[Search]:
+def persona_starts(codes: Iterable[str], respondent: Respondent) -> dict[str, dict[str, Any]]:
+    """Return for each code the settings of a search that starts from all rows of its persona, and has no others."""
+    tokenizer, starts = respondent.vocabulary().tokenizer, {}
+    for code in codes:
+        text = persona_text(target_of(code))
+        tokens = len(tokenizer(text, add_special_tokens=False)["input_ids"])
+        starts[code] = {"space.start": f"text:{text}", "space.tokens": tokens}
+    return starts
+
+
+def searches_of(
+    codes: Sequence[str], seeds: int, pool: Sequence[str], starts: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[Search]:
     """Return all searches in their order: seed by seed over the cases, then the pool."""
-    own = [Search(code, seed, f"{code}/{seed}") for seed in range(seeds) for code in codes]
-    return own + [Search(code, FIRST_SEED + number, f"{POOL}/{code}") for number, code in enumerate(pool)]
+    starts = starts or {}
+    own = [Search(code, seed, f"{code}/{seed}", starts.get(code, {})) for seed in range(seeds) for code in codes]
+    return own + [
+        Search(code, FIRST_SEED + number, f"{POOL}/{code}", starts.get(code, {})) for number, code in enumerate(pool)
+    ]
 
 
 def config_of(search: Search, out: Path, budget: int) -> RunConfig:
@@ -151,6 +174,7 @@ def config_of(search: Search, out: Path, budget: int) -> RunConfig:
             "constants": "midpoint",
             "search.budget": budget,
             "search.seed": search.seed,
+            **search.start,
         }
     )
 
@@ -283,9 +307,10 @@ def main(given: list[str] | None = None) -> None:
     lines: list[dict[str, Any]] = []
     try:
         respondent = Respondent.from_pretrained("mini", device="cpu", dtype=arguments.dtype)
-        targets = all_targets(out, respondent)
+        targets = all_targets(out, respondent, arguments.start)
         pool = [code for code in targets if code not in CASES][: arguments.pool]
-        searches = searches_of(arguments.targets, arguments.seeds, pool)
+        starts = persona_starts(targets, respondent) if arguments.start == PERSONA else None
+        searches = searches_of(arguments.targets, arguments.seeds, pool, starts)
         for search in searches:
             check_same(search, out, arguments.budget, arguments.dtype)
         share, shares = arguments.share or (1, 1)
@@ -326,8 +351,8 @@ def _arguments(given: list[str] | None) -> tuple[argparse.ArgumentParser, argpar
     )
     parser.add_argument("--seeds", type=_whole, default=10, help="how many for a case, from 0 (%(default)s)")
     parser.add_argument("--budget", type=_whole, default=800, help="evaluations of each search (%(default)s)")
-    most = COUNTRIES + NONSENSE * len(REAL)
-    parser.add_argument("--pool", type=_whole, default=most, help="controls that the cases share (%(default)s)")
+    parser.add_argument("--pool", type=_whole, default=POOL_SIZE, help="controls that the cases share (%(default)s)")
+    parser.add_argument("--start", choices=(NOISE, PERSONA), default=NOISE, help="of every search (%(default)s)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument(
         "--share", type=_share, help="K/N: run every N-th search, from the K-th on, and evaluate nothing"
@@ -350,7 +375,7 @@ def _table_of(targets: Sequence[Target], dimensions: Sequence[str]) -> str:
 
 
 def _result(arguments: argparse.Namespace, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    about = {"budget": arguments.budget, "dtype": arguments.dtype, "seeds": arguments.seeds}
+    about = {"budget": arguments.budget, "dtype": arguments.dtype, "seeds": arguments.seeds, "start": arguments.start}
     return {"schema": 1, **about, "cases": list(lines)}
 
 

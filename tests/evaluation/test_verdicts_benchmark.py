@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hofsteer import Respondent
 from hofsteer.errors import RunError
 from hofsteer.world import WorldRespondent, load_census
 
@@ -16,9 +17,11 @@ from verdicts import (
     Search,
     all_targets,
     check_same,
+    config_of,
     controls_for,
     finished,
     main,
+    persona_starts,
     run,
     searches_of,
     table,
@@ -78,6 +81,22 @@ def test_the_order_and_the_controls(targets):
 def test_every_case_has_its_controls(targets):
     searches = searches_of(CASES, 1, list(targets)[7:])
     assert {len(controls_for(code, searches, targets)) for code in CASES} == {39}
+
+
+def test_the_positive_control_starts_every_search_from_its_own_persona(world, tmp_path):
+    targets = all_targets(tmp_path, world, "persona")
+    pool = list(targets)[7:]
+    assert len(pool) == 33
+    assert not [code for code in pool if "-mirror-" in code or "-shuffle-" in code]
+    starts = persona_starts(targets, Respondent.from_pretrained("mini", device="cpu"))
+    assert starts["JPN"] == {"space.start": "text:You live in Japan.", "space.tokens": 7}
+    assert starts["COUPLED-1"] == {"space.start": "text:You live in Nirbozbu.", "space.tokens": 11}
+    searches = searches_of(CASES, 2, pool, starts)
+    assert {len(controls_for(code, searches, targets)) for code in CASES} == {39}
+    for search in searches:
+        config = config_of(search, tmp_path, 64)
+        assert config.space.start.startswith("text:You live in ")
+        assert config.space.tokens == search.start["space.tokens"]
 
 
 def test_a_search_goes_on_and_other_settings_are_refused(world, targets, tmp_path):
