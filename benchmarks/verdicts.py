@@ -16,8 +16,9 @@ the other cases. The evaluation is that of `hofsteer evaluate`, without points a
 invented country stands among the real ones, at its true place on `ivs10`. `verdicts.json` in the folder has all of it.
 
 `--start persona` is the positive control: every search, also of a control, starts from the rows of its own country's
-persona ("You live in Japan."), of which the truth of the world holds, and has as many tokens. All controls are
-countries then, since nonsense has no persona. Give it a folder of its own.
+persona ("You live in Japan."), of which the truth of the world holds, and has as many tokens. Twins and the country
+known in one wording are left out, as a persona tells what their survey scores do not; all controls are countries, as
+nonsense has no persona. Give it a folder of its own.
 """
 
 import argparse
@@ -71,7 +72,8 @@ INVENTED = {
 CASES = (*REAL, *INVENTED)
 TABLE, RESULT, POOL = "targets.csv", "verdicts.json", "pool"  # in the folder
 NOISE, PERSONA = "noise", "persona"  # starts
-POOL_SIZE, NONSENSE = 33, 3  # controls; among them, from noise, so many mirrors and shuffles of each of the `REAL`
+CASES_FROM = {NOISE: CASES, PERSONA: tuple(code for code in CASES if not code.startswith(("TWINS", "WORDING")))}
+NONSENSE = {NOISE: 3, PERSONA: 0}  # mirrors and shuffles of each of the `REAL` among the controls
 SURVEY, ELSEWHERE = "vsm13", "ivs10"
 ASKED = Extras(transfer=False, conversation=False)
 
@@ -96,11 +98,10 @@ def target_of(code: str) -> Target:
     return load_cases()[INVENTED[code]].target() if code in INVENTED else load_target(code)
 
 
-def pool_of(respondent: Respondent, nonsense_each: int) -> tuple[Target, ...]:
-    """Return the control targets that all cases share, countries and nonsense mixed.
+def pool_of(respondent: Respondent, start_from: str) -> tuple[Target, ...]:
+    """Return the control targets that all cases share, countries and nonsense mixed: enough beside the other cases.
 
-    The countries are as far from the naive scores as the median case, the nonsense is made of the real cases, so many
-    of each.
+    The countries are as far from the naive scores as the median case, the nonsense is made of the real cases.
     """
     survey = load_instrument(SURVEY)
     naive = survey.score(answers_to(respondent, forms(survey, None, ("listed", "reversed"))).probabilities)
@@ -111,12 +112,13 @@ def pool_of(respondent: Respondent, nonsense_each: int) -> tuple[Target, ...]:
 
     middle = float(np.median([away(target_of(code)) for code in CASES]))
     countries = [c for c in complete_countries() if c.code not in REAL]
+    most = Margins().controls + 1 - len(CASES_FROM[start_from])
     nonsense = [
         other
         for code in REAL
-        for other in control_targets(target_of(code), start_at, complete_countries(), 0, nonsense_each)
+        for other in control_targets(target_of(code), start_at, complete_countries(), 0, NONSENSE[start_from])
     ]
-    countries = sorted(countries, key=lambda c: abs(away(c) - middle))[: POOL_SIZE - len(nonsense)]
+    countries = sorted(countries, key=lambda c: abs(away(c) - middle))[: most - len(nonsense)]
     every = len(countries) // max(1, len(nonsense)) + 1  # so that the first few of the pool are of both kinds
     for number, other in enumerate(nonsense):
         countries.insert(number * (every + 1), other)
@@ -135,8 +137,8 @@ def all_targets(out: Path, respondent: Respondent, start_from: str = NOISE) -> d
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed: of two processes, one writes
         if not path.is_file():
-            pool = pool_of(respondent, NONSENSE if start_from == NOISE else 0)
-            replace_text(path, _table_of((*map(target_of, CASES), *pool), dimensions))
+            every = (*map(target_of, CASES_FROM[start_from]), *pool_of(respondent, start_from))
+            replace_text(path, _table_of(every, dimensions))
     finally:
         os.close(descriptor)
     return {row.code.partition(":")[2]: row for row in read_table(path, dimensions)}
@@ -308,7 +310,7 @@ def main(given: list[str] | None = None) -> None:
     try:
         respondent = Respondent.from_pretrained("mini", device="cpu", dtype=arguments.dtype)
         targets = all_targets(out, respondent, arguments.start)
-        pool = [code for code in targets if code not in CASES][: arguments.pool]
+        pool = [code for code in targets if code not in CASES_FROM[arguments.start]][: arguments.pool]
         starts = persona_starts(targets, respondent) if arguments.start == PERSONA else None
         searches = searches_of(arguments.targets, arguments.seeds, pool, starts)
         for search in searches:
@@ -346,12 +348,10 @@ def main(given: list[str] | None = None) -> None:
 def _arguments(given: list[str] | None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs; finished ones are kept")
-    parser.add_argument(
-        "--targets", nargs="+", choices=CASES, default=list(CASES), metavar="CODE", help=", ".join(CASES)
-    )
+    parser.add_argument("--targets", nargs="+", choices=CASES, metavar="CODE", help=", ".join(CASES))
     parser.add_argument("--seeds", type=_whole, default=10, help="how many for a case, from 0 (%(default)s)")
     parser.add_argument("--budget", type=_whole, default=800, help="evaluations of each search (%(default)s)")
-    parser.add_argument("--pool", type=_whole, default=POOL_SIZE, help="controls that the cases share (%(default)s)")
+    parser.add_argument("--pool", type=_whole, help="how many of the controls that the cases share (default: all)")
     parser.add_argument("--start", choices=(NOISE, PERSONA), default=NOISE, help="of every search (%(default)s)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument(
@@ -360,7 +360,12 @@ def _arguments(given: list[str] | None) -> tuple[argparse.ArgumentParser, argpar
     parser.add_argument("--seconds", type=float, help="start no search after so many; 0 only evaluates")
     parser.add_argument("--searches-only", action="store_true", help="evaluate nothing")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    return parser, parser.parse_args(given)
+    arguments = parser.parse_args(given)
+    cases = CASES_FROM[arguments.start]
+    arguments.targets = arguments.targets or list(cases)
+    if others := [code for code in arguments.targets if code not in cases]:
+        parser.error(f"--start {arguments.start} has the cases {', '.join(cases)}, got {others[0]}")
+    return parser, arguments
 
 
 def _table_of(targets: Sequence[Target], dimensions: Sequence[str]) -> str:

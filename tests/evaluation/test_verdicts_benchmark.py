@@ -85,14 +85,15 @@ def test_every_case_has_its_controls(targets):
 
 def test_the_positive_control_starts_every_search_from_its_own_persona(world, tmp_path):
     targets = all_targets(tmp_path, world, "persona")
-    pool = list(targets)[7:]
-    assert len(pool) == 33
+    cases, pool = list(targets)[:5], list(targets)[5:]
+    assert cases == ["JPN", "CHN", "IND", "COUPLED-1", "SURVEY-ONLY-1"]
+    assert len(pool) == 35
     assert not [code for code in pool if "-mirror-" in code or "-shuffle-" in code]
     starts = persona_starts(targets, Respondent.from_pretrained("mini", device="cpu"))
     assert starts["JPN"] == {"space.start": "text:You live in Japan.", "space.tokens": 7}
     assert starts["COUPLED-1"] == {"space.start": "text:You live in Nirbozbu.", "space.tokens": 11}
-    searches = searches_of(CASES, 2, pool, starts)
-    assert {len(controls_for(code, searches, targets)) for code in CASES} == {39}
+    searches = searches_of(cases, 2, pool, starts)
+    assert {len(controls_for(code, searches, targets)) for code in cases} == {39}
     for search in searches:
         config = config_of(search, tmp_path, 64)
         assert config.space.start.startswith("text:You live in ")
@@ -158,6 +159,13 @@ def test_the_program_shares_searches_and_evaluates_what_is_complete(capsys, tmp_
     assert evaluation["target"] == "COUPLED-1"
     assert {"refusals", "text"} <= {gate["name"] for gate in evaluation["gates"]}
     assert evaluation["claims"][1]["parts"][0]["name"] == "G on ivs10"
+
+
+def test_a_case_that_a_persona_gives_away_is_refused_as_positive_control(capsys, tmp_path):
+    with pytest.raises(SystemExit) as end:
+        main(["--out", str(tmp_path), "--start", "persona", "--targets", "TWINS-1A"])
+    assert end.value.code == 2
+    assert "--start persona has the cases JPN, " in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_nothing_to_report_is_said_in_one_line(capsys, tmp_path):
