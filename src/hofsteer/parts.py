@@ -25,7 +25,7 @@ def check_settings(config: RunConfig) -> None:
     else:
         make_search(config.search)
     if needs_gradient(config):
-        check_gradient(config.read_out, config.objective)
+        check_gradient(config.read_out)
     questions(config)
     start_identity(config.space)
 

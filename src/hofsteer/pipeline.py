@@ -161,7 +161,7 @@ def start(
     check_settings(config)
     objective = make_objective(config, respondent)
     if needs_gradient(config):
-        check_gradient(config.read_out, config.objective, respondent)
+        check_gradient(config.read_out, respondent)
     space, begun = make_space(config.space, respondent), start_identity(config.space)
     path = out if out is not None else default_folder(config)
     refuse_used(path)

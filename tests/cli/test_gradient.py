@@ -69,6 +69,23 @@ def test_interrupted_descent_resumes_to_the_same_bytes(commits, align, hofsteer,
     same(tmp_path / "run", tmp_path / "straight")
 
 
+def test_adam_follows_the_drift_where_it_has_a_price(align, tmp_path):
+    priced = ("--set", "objective.drift_penalty=1000")
+    align("--search", "adam", "--budget", "35", *priced)
+    history = RunFolder(tmp_path / "run").history()
+    assert history[-1].drift < 0.8 * history[0].drift
+    assert history[-1].objective == pytest.approx(history[-1].best + 1000 * history[-1].drift)
+
+
+@pytest.mark.slow
+def test_interrupted_descent_with_a_price_of_drift_resumes_to_the_same_bytes(align, hofsteer, tmp_path, monkeypatch):
+    options = (*ADAM, "--set", "objective.drift_penalty=10")
+    align(*options, name="straight")
+    interrupted_after(3, monkeypatch, lambda: align(*options))
+    assert hofsteer("resume", tmp_path / "run").code == 0
+    same(tmp_path / "run", tmp_path / "straight")
+
+
 def test_polish_is_reported_apart(align, hofsteer, tiny_folder, tmp_path):
     result = align(*POLISH, "--json")
     table, run = result.json(), tmp_path / "run"
@@ -129,7 +146,6 @@ def test_table_names_both(align):
         ),
         (("--polish", "5", "--preset", "masoud2025-sampled"), "gradient steps want the read-out expected, or"),
         (("--polish", "5", "--set", "read_out.kind=sampled"), "gradient steps want the read-out expected, or"),
-        (("--polish", "5", "--set", "objective.drift_penalty=1"), "gradient steps want objective.drift_penalty = 0"),
         (("--search", "adam", "--polish", "5"), "polish.steps follow a black-box search; search.name"),
         (
             ("--search", "adam", "--budget", "35"),

@@ -20,7 +20,7 @@ def prompts_for(respondent, candidates=3, tokens=2, seed=0):
 
 
 def plainly(respondent, prompt):
-    """The drift from plain forward passes, chats rendered by the tokenizer, divergences by torch."""
+    """The drift behind a tensor (L, W), from plain forward passes, chats rendered by the tokenizer, KL by torch."""
     parts = []
     for user, assistant in load_exchanges():
         chat = [{"role": "user", "content": user}]
@@ -29,10 +29,12 @@ def plainly(respondent, prompt):
         ids = respondent.tokenizer(head + assistant, add_special_tokens=False, return_tensors="pt")["input_ids"]
         with torch.inference_mode():
             alone = respondent.model(input_ids=ids).logits[0, first:]
-            embeds = torch.cat([torch.from_numpy(prompt)[None], respondent.model.get_input_embeddings()(ids)], dim=1)
-            behind = respondent.model(inputs_embeds=embeds).logits[0, len(prompt) + first :]
-        parts.append(kl_divergence(Categorical(logits=alone.double()), Categorical(logits=behind.double())))
-    return float(torch.cat(parts).mean())
+        with torch.no_grad():
+            text = respondent.model.get_input_embeddings()(ids)
+        behind = respondent.model(inputs_embeds=torch.cat([prompt[None], text], dim=1)).logits[0, len(prompt) + first :]
+        alone = Categorical(logits=alone.double().clone())
+        parts.append(kl_divergence(alone, Categorical(logits=behind.double())))
+    return torch.cat(parts).mean()
 
 
 @pytest.mark.parametrize("name", ["tiny", "mini"])
@@ -41,7 +43,29 @@ def test_drift_is_that_of_plain_forward_passes(name, request):
     prompts = prompts_for(respondent)
     drift = respondent.drift(prompts)
     assert (drift > 0).all()
-    np.testing.assert_allclose(drift, [plainly(respondent, prompt) for prompt in prompts], rtol=1e-4)
+    np.testing.assert_allclose(
+        drift, [float(plainly(respondent, prompt)) for prompt in torch.from_numpy(prompts)], rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("name", ["tiny", "mini"])
+def test_gradient_of_the_drift_is_that_of_plain_forward_passes(name, request):
+    respondent = request.getfixturevalue(name)
+    prompt = prompts_for(respondent, candidates=1)
+    drift, gradient = respondent.drift_with_gradient(prompt)
+    np.testing.assert_allclose(drift, respondent.drift(prompt), rtol=1e-5)
+    leaf = torch.from_numpy(prompt[0]).requires_grad_()
+    (wanted,) = torch.autograd.grad(plainly(respondent, leaf), leaf)
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-3, atol=1e-4 * float(wanted.abs().max()))
+
+
+def test_gradient_that_does_not_fit_in_memory(tiny, monkeypatch):
+    def tight(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(torch.autograd, "grad", tight)
+    with pytest.raises(ModelError, match=r"a neutral text of \d+ tokens and its gradient do not fit in memory"):
+        tiny.drift_with_gradient(prompts_for(tiny, candidates=1))
 
 
 def test_drift_does_not_depend_on_the_candidates_beside(tiny, monkeypatch):

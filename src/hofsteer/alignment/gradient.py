@@ -13,7 +13,7 @@ import numpy as np
 
 from hofsteer.alignment.objective import PASSES_OF_A_GRADIENT_STEP, Evaluation, Objective
 from hofsteer.alignment.space import Space
-from hofsteer.config import ObjectiveSettings, ReadOut
+from hofsteer.config import ReadOut
 from hofsteer.errors import ConfigError, ModelError
 from hofsteer.instruments.base import Floats
 from hofsteer.respondent.base import Respondent, SoftPrompts
@@ -123,7 +123,10 @@ def evaluate_with_gradient(objective: Objective, soft_prompt: SoftPrompts) -> tu
         objective.read_out,
         lambda _, log_probabilities: slopes(objective, log_probabilities),
     )
-    return objective.judge(responses), gradient
+    if not (price := objective.settings.drift_penalty):
+        return objective.judge(responses), gradient
+    drift, slope = objective.respondent.drift_with_gradient(soft_prompt)
+    return objective.judge(responses, drift), gradient + price * slope
 
 
 def slopes(objective: Objective, log_probabilities: Floats) -> Floats:
@@ -162,17 +165,12 @@ def _by_share(objective: Objective, probabilities: Floats) -> tuple[Floats, Floa
     return by_score @ instrument.weights, np.nan_to_num(instrument.option_values)
 
 
-def check_gradient(read_out: ReadOut, settings: ObjectiveSettings, respondent: Respondent | None = None) -> None:
+def check_gradient(read_out: ReadOut, respondent: Respondent | None = None) -> None:
     """Raise ConfigError with the reason if what is minimised has no gradient."""
     smooth = read_out.kind == "expected" or (read_out.kind == "tempered" and read_out.top_p >= 1)
     if not smooth:
         raise ConfigError(
             f"gradient steps want the read-out expected, or tempered with top-p 1: {read_out.in_words()} has none"
-        )
-    if settings.drift_penalty > 0:
-        raise ConfigError(
-            f"gradient steps want objective.drift_penalty = 0, got {settings.drift_penalty:g}: "
-            "no gradient of the drift is computed"
         )
     if respondent is not None and not respondent.differentiable:
         raise ConfigError(f"gradient steps want a language model, got {respondent.settings.id}, which has no gradient")

@@ -45,7 +45,7 @@ class Respondent(ABC):
 
     settings: ModelSettings  # what loads it again
     simulated: bool = False  # it is the bundled model, whatever its folder is called
-    differentiable: bool = False  # it has `respond_with_gradient`
+    differentiable: bool = False  # it has the two methods with a gradient
 
     @property
     @abstractmethod
@@ -103,6 +103,10 @@ class Respondent(ABC):
             ModelError: it writes no text.
         """
         raise ModelError(f"{self.settings.id} writes no text, so its drift cannot be penalised: leave drift_penalty 0")
+
+    def drift_with_gradient(self, soft_prompt: SoftPrompts) -> tuple[Floats, Floats]:
+        """Return the drift (1,) of one soft prompt (1, L, W) and its gradient (L, W)."""
+        raise NotImplementedError(f"{type(self).__name__} has no gradient")
 
     def preferences(self, questions: Sequence[Question], soft_prompts: SoftPrompts | None = None) -> Floats:
         """Return how likely each answer is among those to its question (P, Q, A); see `respondent/choice.py`.

@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hofsteer.errors import ModelError
 from hofsteer.instruments import Message
 from hofsteer.instruments.base import Floats
 from hofsteer.respondent.render import ChatTokenizer, Read, prompt_text
@@ -77,6 +78,31 @@ def drift_of(passes: "Passes", prompts: "torch.Tensor", texts: Sequence[Neutral]
             total[done : done + len(drifts)] += drifts
             done += len(drifts)
     return total / sum(len(text.reads) for text in texts)
+
+
+def drift_with_gradient(passes: "Passes", prompt: "torch.Tensor", texts: Sequence[Neutral]) -> tuple[Floats, Floats]:
+    """Return the drift (1,) of one soft prompt (1, L, W), in nats a token, and its gradient (L, W).
+
+    Raises:
+        ModelError: not even one text and its gradient fit in memory.
+    """
+    import numpy as np
+    import torch
+
+    total, gradient = np.zeros(1), np.zeros(prompt.shape[1:])
+    for text in texts:
+        before = _log_probabilities(passes, prompt[:, :0], text).clone()  # not bound to inference
+        leaf = prompt.detach().clone().requires_grad_()
+        try:
+            drift = divergence(before, _log_probabilities(passes, leaf, text)).double().sum()
+            (slope,) = torch.autograd.grad(drift, leaf)
+        except torch.OutOfMemoryError:
+            longest = prompt.shape[1] + len(text.tokens)
+            raise ModelError(f"a neutral text of {longest} tokens and its gradient do not fit in memory") from None
+        total += drift.item()
+        gradient += slope[0].double().cpu().numpy()
+    places = sum(len(text.reads) for text in texts)
+    return total / places, gradient / places
 
 
 def divergence(before: "torch.Tensor", after: "torch.Tensor") -> "torch.Tensor":

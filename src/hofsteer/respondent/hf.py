@@ -27,7 +27,7 @@ from hofsteer.respondent.backward import pull_back
 from hofsteer.respondent.base import Pull, Respondent, Responses, SoftPrompts, common_instrument, make_responses
 from hofsteer.respondent.choice import Question, preferences, render_questions
 from hofsteer.respondent.conversation import converse
-from hofsteer.respondent.drift import Neutral, drift_of, load_exchanges, render_neutral
+from hofsteer.respondent.drift import Neutral, drift_of, drift_with_gradient, load_exchanges, render_neutral
 from hofsteer.respondent.generate import generated_responses
 from hofsteer.respondent.loading import load_model
 from hofsteer.respondent.passes import Passes
@@ -204,6 +204,14 @@ class HFRespondent(Respondent):
     def drift(self, soft_prompts: SoftPrompts) -> Floats:
         """Return how far soft prompts move the model on neutral text; see `Respondent.drift`."""
         return drift_of(self.passes, self._to_device(soft_prompts), self.neutral())
+
+    def drift_with_gradient(self, soft_prompt: SoftPrompts) -> tuple[Floats, Floats]:
+        """Return the drift of one soft prompt and its gradient; see `Respondent.drift_with_gradient`.
+
+        Raises:
+            ModelError: not even one text and its gradient fit in memory.
+        """
+        return drift_with_gradient(self.passes, self._to_device(soft_prompt), self.neutral())
 
     def preferences(self, questions: Sequence[Question], soft_prompts: SoftPrompts | None = None) -> Floats:
         """Return how likely each answer is among those to its question (P, Q, A); see `Respondent.preferences`."""
