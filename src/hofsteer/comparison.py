@@ -1,14 +1,16 @@
 """Methods side by side: targets x methods x seeds on one model, every search in a run folder; `hofsteer compare`."""
 
 import json
+import os
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,9 +243,18 @@ def _loaded(settings: str) -> Respondent:
     return HFRespondent.load(ModelSettings.model_validate_json(settings))
 
 
+def _end_with_the_main_process() -> None:
+    """End this process at once when the main one is gone, killed perhaps: what its run has committed is kept."""
+    main = parent_process()
+    assert main is not None, "which only the main process lacks"
+    main.join()
+    os._exit(1)
+
+
 def _prepare(workers: int) -> None:
-    """Make a process ready: interrupts are left to the main one, libraries are quiet, threads are shared out."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Make a process ready: it ends with the main one, libraries are quiet, threads are shared out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the main process to answer
+    threading.Thread(target=_end_with_the_main_process, daemon=True).start()
     import torch
 
     from hofsteer.respondent.loading import quiet_libraries

@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children
@@ -119,6 +121,29 @@ def test_an_error_in_one_process_ends_the_others(tiny, tmp_path):
         comparison.search_side_by_side(asked, tiny, 2)
     assert not active_children()
     assert not (tmp_path / "runs" / "JPN-de-1" / "evaluation.json").exists()
+
+
+KILLED = """
+import os, signal
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from hofsteer.comparison import _prepare
+from time import sleep
+
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, get_context("spawn"), _prepare, (1,))
+    print(pool.submit(abs, -7).result(), flush=True)
+    pool.submit(sleep, 600)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_processes_end_with_a_main_one_that_was_killed(tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED, encoding="utf-8")
+    ran = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, timeout=120)  # until nobody holds the pipe
+    assert ran.stdout == b"7\n"
 
 
 class KilledPool:
