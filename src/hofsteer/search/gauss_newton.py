@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hofsteer.search.base import Bounds, Floats, Ints, SavedState, check_integers, check_told, own_start, register
-from hofsteer.search.cma import CMA, MAX_DIM, CMAState, clipped
+from hofsteer.search.cma import CMAState, clipped
 from hofsteer.search.linear_model import EXACT, HOPELESS, Observations, blur_of, clear_length, proposed_steps
+from hofsteer.search.span import SpanCMA
 
 PROBES, CHOICE = 1, 2  # random streams
 PROBE, LONGEST_PROBE = 0.02, 0.16  # lengths; these and the other lengths are in units of the starting vectors' own
@@ -116,8 +117,7 @@ class GaussNewton:
         if state.generation == 0:
             return state.population.copy()
         if state.cma is not None:
-            center, axes = _span(state.population)
-            return clipped(center + self._cma.ask(state.cma) @ axes, state.bounds)
+            return self._first_part.ask(state.cma, state.population, state.bounds)
         probes = self._probes(state, state.generation, state.best_told, state.length, _paired(state))
         if self._probes_now(state):
             return probes
@@ -168,23 +168,19 @@ class GaussNewton:
         return max(4, self.population_size // 2)
 
     @property
-    def _cma(self) -> CMA:
-        return CMA(self._half, self.seed)
+    def _first_part(self) -> SpanCMA:
+        return SpanCMA(self._half, self.seed)
 
     def _next_cma(self, state: GaussNewtonState, told: GaussNewtonState, losses: Floats) -> CMAState | None:
-        """Return what CMA-ES goes on from; None once its part is over."""
+        """Return what the first part goes on from; None once it is over: warmed up, and something answered."""
         if state.generation > 0 and state.cma is None:
             return None
-        if told.evaluations + self._half > self.warm_up and np.isfinite(told.best_loss):
+        answered = np.isfinite(told.best_loss)
+        if answered and told.evaluations + self._half > self.warm_up:
             return None
         if state.cma is not None:
-            return self._cma.tell(state.cma, self._cma.ask(state.cma), losses)
-        center, axes = _span(state.population)
-        order = losses.argsort(kind="stable")[: self._half]
-        if np.isfinite(told.best_loss) and (state.population[order] == state.population[order[0]]).all():
-            return None  # nothing to tell a spread from
-        begun = self._cma.init((state.population[order] - center) @ axes.T)
-        return self._cma.tell(begun, begun.population, losses[order])
+            return self._first_part.tell(state.cma, losses)
+        return self._first_part.begin(state.population, losses)
 
     def _probes_now(self, state: GaussNewtonState) -> bool:
         """Return whether this generation probes: the first two, and every one after steps."""
@@ -241,13 +237,6 @@ class GaussNewton:
 def _unit(state: GaussNewtonState) -> float:
     """Return the root mean square length of the starting vectors: what counts is how far a row turns."""
     return float(np.sqrt((state.population**2).sum(axis=1).mean()))
-
-
-def _span(population: Floats) -> tuple[Floats, Floats]:
-    """Return the mean of the population, and orthonormal axes (n, dim) of what its rows span around it."""
-    center = population.mean(axis=0)
-    _, lengths, axes = np.linalg.svd(population - center, full_matrices=False)
-    return center, axes[lengths > 1e-9 * lengths[0]][:MAX_DIM]
 
 
 def _paired(state: GaussNewtonState) -> bool:
