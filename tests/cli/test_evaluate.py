@@ -224,6 +224,19 @@ def test_runs_of_another_model_or_budget_are_not_judged_together(refused, copied
     assert "want runs of one budget, got 8 in 0 and 12 in chn" in said
 
 
+@pytest.mark.slow
+def test_controls_may_have_more_tokens_and_runs_may_not(hofsteer, refused, copied, tiny_folder):
+    longer = ("align", "--model", tiny_folder, *QUICK[:4], *ONE_FORM, "--constants", "midpoint", "--tokens", "3")
+    assert hofsteer(*longer, "--target", "SAU", "--out", copied / "others" / "a-sau").code == 0
+    assert hofsteer(*longer, "--target", "JPN", "--seed", "7", "--out", copied / "own" / "7").code == 0
+    asked = ("evaluate", copied / "own" / "0", "--no-texts", "--json", "--controls")
+    both, one = (hofsteer(*asked, copied / "others" / name).json() for name in ("", "chn"))
+    assert both["controls"] == ["SAU", "CHN"]
+    assert both["evidence"]["control_gains"][1:] == pytest.approx(one["evidence"]["control_gains"])
+    assert both["evidence"]["control_gains"][0] != both["evidence"]["control_gains"][1]
+    assert "want soft prompts of one shape, got (2, 32) in 0 and (3, 32) in 7" in refused("evaluate", copied / "own")
+
+
 def test_beside_a_plan_nothing_else_is_said(refused, copied, tmp_path):
     plan = ("align", "--plan", copied / "plan.toml", "--out", tmp_path / "x")
     assert "leave search.budget out, or change the plan" in refused(*plan, "--budget", "9")

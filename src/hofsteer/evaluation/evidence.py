@@ -120,7 +120,7 @@ def collect(
     respondent: Respondent,
     soft_prompts: SoftPrompts,
     question: Question,
-    controls: SoftPrompts | None = None,
+    controls: Sequence[SoftPrompts] | SoftPrompts = (),
     abilities: Callable[[SoftPrompts | None], Abilities] | None = None,
     texts: Texts | None = None,
 ) -> Evidence:
@@ -130,7 +130,7 @@ def collect(
         respondent: the frozen model.
         soft_prompts: (S, L, W), one of each search seed.
         question: where they should lead.
-        controls: (K, L, W), found for other targets with the same budget; None for none.
+        controls: K of shape (L', W), found for other targets with the same budget; their lengths L' may differ.
         abilities: what measures other abilities, without (None) and with soft prompts.
         texts: what was written behind the soft prompts, if that was asked for.
 
@@ -152,9 +152,7 @@ def collect(
     first = next(iter(losses.values()))[0]
     gains = {name: gain(respondent, soft_prompts, place, name) for name, place in question.elsewhere.items()}
     decides = next(iter(question.elsewhere.items()), None)
-    led = np.zeros(0)
-    if controls is not None and decides is not None:
-        led = gain(respondent, controls, decides[1], decides[0])
+    led = np.zeros(0) if decides is None else _gains_of_each(respondent, controls, decides[1], decides[0])
     before, after = (abilities(None), abilities(soft_prompts)) if abilities else (Abilities(), Abilities())
     return Evidence(
         losses=losses,
@@ -198,6 +196,17 @@ def gain(
         return map_distance(scores, goal)
 
     return np.asarray(1 - distance(soft_prompts, system) / distance(None, None)[0])
+
+
+def _gains_of_each(
+    respondent: Respondent, soft_prompts: Sequence[SoftPrompts] | SoftPrompts, place: Target, name: str
+) -> Floats:
+    """Return G (K,) of K soft prompts (L', W) of any lengths."""
+    found, lengths = np.zeros(len(soft_prompts)), np.array([len(prompt) for prompt in soft_prompts])
+    for length in np.unique(lengths):
+        own = [prompt for prompt in soft_prompts if len(prompt) == length]
+        found[lengths == length] = gain(respondent, np.stack(own), place, name)
+    return found
 
 
 def answers_to(

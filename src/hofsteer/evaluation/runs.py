@@ -208,7 +208,7 @@ def evaluate_runs(
     first, decided = runs[0], plan or DEFAULTS
     question, untested = question_of(first, decided) if question is None else (question, ())
     prompts = np.stack([run.soft_prompt.values for run in runs])
-    led = np.stack([run.soft_prompt.values for run in controls]) if controls else None
+    led = [run.soft_prompt.values for run in controls]
 
     def abilities(given: SoftPrompts | None) -> Any:
         watch("facts, refusals and neutral text")
@@ -322,7 +322,7 @@ def _check_together(runs: Sequence[FinishedRun], controls: Sequence[FinishedRun]
                 f"want runs of one budget, got {budgets[0]} in {first.folder.name} and {budgets[1]} in "
                 f"{run.folder.name}"
             )
-        if run.soft_prompt.values.shape != first.soft_prompt.values.shape:
+        if run.target == first.target and run.soft_prompt.values.shape != first.soft_prompt.values.shape:
             raise RunError(
                 f"want soft prompts of one shape, got {first.soft_prompt.values.shape} in {first.folder.name} and "
                 f"{run.soft_prompt.values.shape} in {run.folder.name}"
