@@ -25,32 +25,34 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from hofsteer.errors import HofsteerError
 from hofsteer.files import replace_text
-from search import FLOAT32, GOALS, METHODS, MINI, QUARTILES, Case, Found, load, load_model, make_cases, run
+from search import FLOAT32, GOALS, METHODS, MINI, Case, Found, load, load_model, make_cases, quartiles, run
 
 TOKENS = (1, 2, 4, 8, 16, 40)
 DRAWN = 2.0  # the loss of the figure, index points
 
 
-def evaluations_to(found: Sequence[Found], loss: float) -> list[float]:
-    """Return the quartiles of the evaluations to a loss; +inf where it was not reached within the budget."""
-    spent = np.array([one.evaluations_to(loss) for one in found])
-    method = "linear" if np.isfinite(spent).all() else "higher"  # halfway to a failure is a failure
-    return [float(number) for number in np.quantile(spent, QUARTILES, method=method)]
-
-
 def summary(results: dict[int, list[Found]], width: int) -> list[dict[str, Any]]:
-    """Return a row for each method and length with quartiles of the evaluations to each goal; null = not reached."""
+    """Return a row for each method and length with quartiles of the evaluations to each goal; null = never."""
     rows = []
     for method in METHODS:
         for tokens, found in results.items():
             own = [one for one in found if one.case.method == method]
             if not own:
                 continue
-            reached = {f"{goal:g}": evaluations_to(own, goal) for goal in GOALS}
-            shown = {goal: [spent if np.isfinite(spent) else None for spent in row] for goal, row in reached.items()}
-            numbers = tokens * (own[0].case.config.space.coordinates or width)
-            row = {"method": method, "tokens": tokens, "numbers": numbers, "n": len(own), "evaluations_to": shown}
-            rows.append(row | {"budget": own[0].case.config.search.budget})
+            config = own[0].case.config
+            rows.append(
+                {
+                    "method": method,
+                    "tokens": tokens,
+                    "numbers": tokens * (config.space.coordinates or width),
+                    "n": len(own),
+                    "unfinished": sum(not one.finished for one in own),
+                    "budget": config.search.budget,
+                    "evaluations_to": {
+                        f"{goal:g}": quartiles(np.array([one.evaluations_to(goal) for one in own])) for goal in GOALS
+                    },
+                }
+            )
     return rows
 
 
@@ -59,9 +61,11 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     heads = ["method", "tokens", "numbers", "searches", *(f"to {goal:g}" for goal in GOALS)]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for row in rows:
-        cells = [row["method"], str(row["tokens"]), f"{row['numbers']:,}", str(row["n"])]
-        for quartiles in row["evaluations_to"].values():
-            shown = [f"> {row['budget']:,}" if spent is None else f"{spent:,.0f}" for spent in quartiles]
+        count = f"{row['n']}" + (f", {row['unfinished']} unfinished" if row["unfinished"] else "")
+        cells = [row["method"], str(row["tokens"]), f"{row['numbers']:,}", count]
+        never = "not" if row["unfinished"] else f"> {row['budget']:,}"
+        for spent in row["evaluations_to"].values():
+            shown = [never if count is None else f"{count:,.0f}" for count in spent]
             cells.append(f"{shown[1]} ({shown[0]} to {shown[2]})")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -87,8 +91,10 @@ def figure(rows: Sequence[dict[str, Any]]) -> str:
             axes.vlines(at, low, np.where(np.isnan(high), own[0]["budget"], high), color=color, alpha=0.4, lw=1.5)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
-        axes.set_ylim(50, max(row["budget"] for row in rows))
-        axes.set_xlabel("numbers in the soft prompt")
+        reached = [spent for row in rows for spent in row["evaluations_to"][f"{DRAWN:g}"] if spent is not None]
+        most = max(row["budget"] for row in rows)
+        axes.set_ylim(min([50, *reached]) / 2, most)
+        axes.set_xlabel("numbers that are searched")
         axes.set_ylabel(f"evaluations to a loss of {DRAWN:g}")
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -123,9 +129,9 @@ def main(given: list[str] | None = None) -> None:
         return arguments.seconds is None or time.monotonic() - began < arguments.seconds
 
     def stored(tokens: int) -> list[Found]:
-        """Return the finished searches of a length."""
+        """Return what is known of the searches of a length."""
         found = (load(arguments.out / f"{tokens}-tokens", case) for case in cases[tokens])
-        return [one for one in found if one is not None and one.finished]
+        return [one for one in found if one is not None]
 
     try:
         cases: dict[int, list[Case]] = {}
@@ -136,10 +142,10 @@ def main(given: list[str] | None = None) -> None:
             (arguments.out / f"{tokens}-tokens").mkdir(parents=True, exist_ok=True)
         respondent = load_model(MINI, FLOAT32, arguments.device)
         for tokens, own in cases.items():
-            done = {str(one.case) for one in stored(tokens)}
+            done = {str(one.case) for one in stored(tokens) if one.finished}
             missing = [case for case in own if str(case) not in done]
             with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-                task = progress.add_task(f"{tokens} tokens", total=arguments.budget * len(missing))
+                task = progress.add_task(f"{tokens} tokens", total=sum(case.config.search.budget for case in missing))
                 watch = partial(_show, progress, task)
                 lock_step = len(missing) if respondent.device.type == "cuda" else 1
                 run(missing, respondent, arguments.out / f"{tokens}-tokens", lock_step, in_time, watch)
@@ -147,7 +153,7 @@ def main(given: list[str] | None = None) -> None:
     except HofsteerError as error:
         parser.error(str(error))
     if not rows:
-        parser.error(f"nothing to report: no search in {arguments.out} is finished")
+        parser.error(f"nothing to report: no search in {arguments.out} has a curve")
     replace_text(arguments.out / "dimensions.svg", figure(rows))
     print(json.dumps({"schema": 1, "rows": rows}, indent=2, allow_nan=False) if arguments.json else markdown(rows))
 

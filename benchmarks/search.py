@@ -296,7 +296,7 @@ def summary(results: Sequence[Found], budget: int) -> list[dict[str, Any]]:
             for mark in _marks(budget):
                 losses = np.array([one.loss_after(mark) for one in own])
                 losses = losses[~np.isnan(losses)]
-                loss[str(mark)] = {"n": len(losses), "quartiles": _quartiles(losses)}
+                loss[str(mark)] = {"n": len(losses), "quartiles": quartiles(losses)}
             reach = {f"{goal:g}": np.array([one.evaluations_to(goal) for one in own]) for goal in GOALS}
             rows.append(
                 {
@@ -306,10 +306,10 @@ def summary(results: Sequence[Found], budget: int) -> list[dict[str, Any]]:
                     "unfinished": sum(not one.finished for one in own),
                     "budget": own[0].case.config.search.budget,
                     "evaluations": int(np.median([one.evaluations[-1] for one in own])),
-                    "last_loss": _quartiles(np.array([one.best[-1] for one in own])),
+                    "last_loss": quartiles(np.array([one.best[-1] for one in own])),
                     "loss_after": loss,
                     "evaluations_to": {
-                        goal: {"n": int(np.isfinite(spent).sum()), "quartiles": _quartiles(spent)}
+                        goal: {"n": int(np.isfinite(spent).sum()), "quartiles": quartiles(spent)}
                         for goal, spent in reach.items()
                     },
                 }
@@ -478,12 +478,15 @@ def _marks(budget: int) -> list[int]:
     return [mark for mark in MARKS if mark <= budget]
 
 
-def _quartiles(numbers: Floats) -> list[float | None]:
-    """Return the quartiles; halfway to a failure, +inf, is a failure."""
+def quartiles(numbers: Floats) -> list[float | None]:
+    """Return the quartiles; halfway to a failure, +inf, is a failure, which is null."""
     if not len(numbers):
         return [None] * len(QUARTILES)
-    method = "linear" if np.isfinite(numbers).all() else "higher"
-    return [_number(number) for number in np.quantile(numbers, QUARTILES, method=method)]
+    ordered, at = np.sort(numbers), np.array(QUARTILES) * (len(numbers) - 1)
+    low, high = ordered[np.floor(at).astype(int)], ordered[np.ceil(at).astype(int)]
+    with np.errstate(invalid="ignore"):  # the difference of two failures
+        between = low + (high - low) * (at % 1)
+    return [_number(number) for number in np.where(np.isfinite(high), between, np.inf)]
 
 
 def _number(number: float) -> float | None:

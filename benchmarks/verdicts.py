@@ -128,7 +128,8 @@ def pool_of(respondent: Respondent, start_from: str) -> tuple[Target, ...]:
 def all_targets(out: Path, respondent: Respondent, start_from: str = NOISE) -> dict[str, Target]:
     """Return the survey scores of every target by its code, cases first, as the table in the folder has them.
 
-    The table is written if there is none: later calls, and other processes, aim at the same.
+    The table is written if there is none: later calls, and other processes, aim at the same. Raises RunError if it is
+    that of another start.
     """
     path = out / TABLE
     dimensions = load_instrument(SURVEY).dimension_ids
@@ -141,7 +142,11 @@ def all_targets(out: Path, respondent: Respondent, start_from: str = NOISE) -> d
             replace_text(path, _table_of(every, dimensions))
     finally:
         os.close(descriptor)
-    return {row.code.partition(":")[2]: row for row in read_table(path, dimensions)}
+    found = {row.code.partition(":")[2]: row for row in read_table(path, dimensions)}
+    nonsense = any("-mirror-" in code or "-shuffle-" in code for code in found)
+    if nonsense != (NONSENSE[start_from] > 0) or not set(CASES_FROM[start_from]) <= set(found):
+        raise RunError(f"{path} is of another start than {start_from}: give each a folder of its own")
+    return found
 
 
 def persona_starts(codes: Iterable[str], respondent: Respondent) -> dict[str, dict[str, Any]]:
@@ -158,11 +163,9 @@ def searches_of(
     codes: Sequence[str], seeds: int, pool: Sequence[str], starts: Mapping[str, Mapping[str, Any]] | None = None
 ) -> list[Search]:
     """Return all searches in their order: seed by seed over the cases, then the pool."""
-    starts = starts or {}
-    own = [Search(code, seed, f"{code}/{seed}", starts.get(code, {})) for seed in range(seeds) for code in codes]
-    return own + [
-        Search(code, FIRST_SEED + number, f"{POOL}/{code}", starts.get(code, {})) for number, code in enumerate(pool)
-    ]
+    starts = {code: {} for code in (*codes, *pool)} if starts is None else starts
+    own = [Search(code, seed, f"{code}/{seed}", starts[code]) for seed in range(seeds) for code in codes]
+    return own + [Search(code, FIRST_SEED + number, f"{POOL}/{code}", starts[code]) for number, code in enumerate(pool)]
 
 
 def config_of(search: Search, out: Path, budget: int) -> RunConfig:

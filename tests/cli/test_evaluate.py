@@ -232,6 +232,7 @@ def test_controls_may_have_more_tokens_and_runs_may_not(hofsteer, refused, copie
     asked = ("evaluate", copied / "own" / "0", "--no-texts", "--json", "--controls")
     both, one = (hofsteer(*asked, copied / "others" / name).json() for name in ("", "chn"))
     assert both["controls"] == ["SAU", "CHN"]
+    assert both["exploratory"] == [*one["exploratory"], "the controls have 2 to 3 tokens, the runs 2"]
     assert both["evidence"]["control_gains"][1:] == pytest.approx(one["evidence"]["control_gains"])
     assert both["evidence"]["control_gains"][0] != both["evidence"]["control_gains"][1]
     assert "want soft prompts of one shape, got (2, 32) in 0 and (3, 32) in 7" in refused("evaluate", copied / "own")

@@ -85,6 +85,8 @@ def test_every_case_has_its_controls(targets):
 
 def test_the_positive_control_starts_every_search_from_its_own_persona(world, tmp_path):
     targets = all_targets(tmp_path, world, "persona")
+    with pytest.raises(RunError, match=r"targets.csv is of another start than noise: give each a folder of its own"):
+        all_targets(tmp_path, world)
     cases, pool = list(targets)[:5], list(targets)[5:]
     assert cases == ["JPN", "CHN", "IND", "COUPLED-1", "SURVEY-ONLY-1"]
     assert len(pool) == 35

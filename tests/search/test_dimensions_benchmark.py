@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ def found_in(steps, tokens, seed=0):
 def test_medians_by_length_and_losses_that_are_not_reached():
     results = {2: [found_in([10, 20, 30], 2), found_in([30, 60, 90], 2, 1)], 40: [found_in([100, 400], 40)]}
     two, forty = summary(results, 128)
+    (partly,) = summary({8: [found_in([10, 20], 8), found_in([30, 60, 90], 8), found_in([50], 8)]}, 128)
+    assert partly["evaluations_to"] == {"5": [20, 30, 40], "2": [40, 60, None], "1": [None, None, None]}
     assert (two["method"], two["tokens"], two["numbers"], two["n"]) == ("gauss-newton", 2, 256, 2)
     assert two["evaluations_to"] == {"5": [15, 20, 25], "2": [30, 40, 50], "1": [45, 60, 75]}
     assert forty["numbers"] == 5120
@@ -32,6 +35,14 @@ def test_medians_by_length_and_losses_that_are_not_reached():
     text = figure([two, forty])
     assert text.count("</svg>") == 1
     assert "evaluations to a loss of 2" in text
+
+
+def test_a_search_that_was_cut_off_counts_and_is_named():
+    cut = replace(found_in([10, 20], 8), finished=False)
+    (row,) = summary({8: [cut, found_in([30, 60, 90], 8)]}, 128)
+    assert (row["n"], row["unfinished"], row["evaluations_to"]["1"]) == (2, 1, [None, None, None])
+    assert "| 2, 1 unfinished |" in markdown([row])
+    assert "not (not to not)" in markdown([row])
 
 
 @pytest.mark.slow

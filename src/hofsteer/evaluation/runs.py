@@ -250,7 +250,7 @@ def evaluate_runs(
         verdict=judge(evidence, decided.margins),
         caricature=caricature,
         generalising=generalising,
-        exploratory=tuple(exploratory),
+        exploratory=(*exploratory, *_unlike(runs, controls)),
         untested=untested,
         simulated=respondent.simulated,
         transfer=transfer,
@@ -307,6 +307,15 @@ def _open(path: Path) -> FinishedRun:
     return FinishedRun(folder, folder.config(), folder.read_json("provenance.json"), SoftPrompt.load(path))
 
 
+def _unlike(runs: Sequence[FinishedRun], controls: Sequence[FinishedRun]) -> tuple[str, ...]:
+    """Return what makes the controls another draw than the runs: longer soft prompts can do more."""
+    tokens = len(runs[0].soft_prompt.values)
+    lengths = [len(run.soft_prompt.values) for run in controls]
+    if all(length == tokens for length in lengths):
+        return ()
+    return (f"the controls have {min(lengths)} to {max(lengths)} tokens, the runs {tokens}",)
+
+
 def _check_together(runs: Sequence[FinishedRun], controls: Sequence[FinishedRun], respondent: Respondent) -> None:
     first = runs[0]
     for run in (*runs[1:], *controls):
@@ -322,11 +331,6 @@ def _check_together(runs: Sequence[FinishedRun], controls: Sequence[FinishedRun]
                 f"want runs of one budget, got {budgets[0]} in {first.folder.name} and {budgets[1]} in "
                 f"{run.folder.name}"
             )
-        if run.target == first.target and run.soft_prompt.values.shape != first.soft_prompt.values.shape:
-            raise RunError(
-                f"want soft prompts of one shape, got {first.soft_prompt.values.shape} in {first.folder.name} and "
-                f"{run.soft_prompt.values.shape} in {run.folder.name}"
-            )
     if others := sorted({run.target for run in runs} - {first.target}):
         raise RunError(
             f"want runs for one target, got {first.target} and {others[0]}; give other targets as --controls"
@@ -338,6 +342,12 @@ def _check_together(runs: Sequence[FinishedRun], controls: Sequence[FinishedRun]
         )
     if same := [run.folder.name for run in controls if run.target == first.target]:
         raise RunError(f"a control aims at another target, but {same[0]} aims at {first.target} as well")
+    for run in runs[1:]:
+        if run.soft_prompt.values.shape != first.soft_prompt.values.shape:
+            raise RunError(
+                f"want soft prompts of one shape, got {first.soft_prompt.values.shape} in {first.folder.name} and "
+                f"{run.soft_prompt.values.shape} in {run.folder.name}"
+            )
     weights = respondent.identity().get("weights_sha256")
     recorded = first.provenance["model"].get("weights_sha256")
     if weights != recorded:

@@ -91,9 +91,9 @@ def drift_with_gradient(passes: "Passes", prompt: "torch.Tensor", texts: Sequenc
 
     total, gradient = np.zeros(1), np.zeros(prompt.shape[1:])
     for text in texts:
-        before = _log_probabilities(passes, prompt[:, :0], text).clone()  # not bound to inference
         leaf = prompt.detach().clone().requires_grad_()
         try:
+            before = _log_probabilities(passes, prompt[:, :0], text)
             drift = divergence(before, _log_probabilities(passes, leaf, text)).double().sum()
             (slope,) = torch.autograd.grad(drift, leaf)
         except torch.OutOfMemoryError:
