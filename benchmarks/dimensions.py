@@ -75,7 +75,7 @@ def figure(rows: Sequence[dict[str, Any]]) -> str:
     """Return median evaluations to `DRAWN` against the numbers of a soft prompt, as SVG text; quartiles as bars."""
     from matplotlib import colormaps, rc_context
     from matplotlib.figure import Figure
-    from matplotlib.ticker import NullFormatter, StrMethodFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     with rc_context({"svg.hashsalt": "hofsteer", "svg.fonttype": "none", "font.size": 10}):
         drawing = Figure(figsize=(6.0, 4.0), layout="constrained")
@@ -93,10 +93,11 @@ def figure(rows: Sequence[dict[str, Any]]) -> str:
         axes.set_yscale("log")
         reached = [spent for row in rows for spent in row["evaluations_to"][f"{DRAWN:g}"] if spent is not None]
         most = max(row["budget"] for row in rows)
-        axes.set_ylim(min([50, *reached]) / 2, most)
+        axes.set_ylim(min(reached, default=1) / 2, most)
         axes.set_xlabel("numbers that are searched")
         axes.set_ylabel(f"evaluations to a loss of {DRAWN:g}")
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
         for side in ("top", "right"):
@@ -144,6 +145,8 @@ def main(given: list[str] | None = None) -> None:
         for tokens, own in cases.items():
             done = {str(one.case) for one in stored(tokens) if one.finished}
             missing = [case for case in own if str(case) not in done]
+            if not missing or not in_time():
+                continue
             with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
                 task = progress.add_task(f"{tokens} tokens", total=sum(case.config.search.budget for case in missing))
                 watch = partial(_show, progress, task)
