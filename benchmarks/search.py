@@ -59,7 +59,8 @@ FORMS = {
     "one": {"wordings": [0], "orders": ["listed"]},
     "default": {"wordings": [0, 1], "orders": ["listed", "reversed"]},
 }
-SHORT = ["masoud2025", "de", "cma-6", "gauss-newton"]
+REFERENCE = "masoud2025"  # how much sooner another search is where this one ends
+SHORT = [REFERENCE, "de", "cma-6", "gauss-newton"]
 SETS: dict[str, dict[str, Any]] = {
     "short": {"targets": ["SAU", "CHN", "JPN"], "seeds": 3, "budget": 1500, "methods": SHORT},
     "full": {"targets": ["SAU", "CHN", "IND", "JPN", "SWE"], "seeds": 5, "budget": 4000, "methods": list(METHODS)},
@@ -308,6 +309,7 @@ def summary(results: Sequence[Found], budget: int) -> list[dict[str, Any]]:
                     "evaluations": int(np.median([one.evaluations[-1] for one in own])),
                     "last_loss": quartiles(np.array([one.best[-1] for one in own])),
                     "loss_after": loss,
+                    "times_sooner": times_sooner(own, results),
                     "evaluations_to": {
                         goal: {"n": int(np.isfinite(spent).sum()), "quartiles": quartiles(spent)}
                         for goal, spent in reach.items()
@@ -317,9 +319,23 @@ def summary(results: Sequence[Found], budget: int) -> list[dict[str, Any]]:
     return rows
 
 
+def times_sooner(own: Sequence[Found], results: Sequence[Found]) -> dict[str, Any]:
+    """Return quartiles of how many times sooner searches are at the loss that `REFERENCE` ends with; 0 = never there.
+
+    Pairs have the same target and seed, and both are finished.
+    """
+    there = [one for one in results if one.case.method == REFERENCE and one.finished and np.isfinite(one.best[-1])]
+    ends = {(one.case.target, one.case.seed): one for one in there}
+    pairs = [(one, end) for one in own if one.finished and (end := ends.get((one.case.target, one.case.seed)))]
+    times = [end.case.config.search.budget / one.evaluations_to(end.best[-1]) for one, end in pairs]
+    return {"n": len(pairs), "quartiles": quartiles(np.array(times))}
+
+
 def markdown(rows: Sequence[dict[str, Any]], budget: int) -> str:
     """Return the summary as a table: medians with quartiles, and how many searches they are of where not all."""
     heads = [f"{mark:,}" for mark in _marks(budget)] + [f"to {goal:g}" for goal in GOALS]
+    paired = any(row["times_sooner"]["n"] for row in rows if row["method"] != REFERENCE)
+    heads += [f"times sooner where {REFERENCE} ends"] * paired
     lines = ["| target | method | searches | at the end | " + " | ".join(heads) + " |", "|---" * (4 + len(heads)) + "|"]
     for row in rows:
         count = f"{row['n']}" + (f", {row['unfinished']} unfinished" if row["unfinished"] else "")
@@ -333,6 +349,10 @@ def markdown(rows: Sequence[dict[str, Any]], budget: int) -> str:
             never = "not" if row["unfinished"] else f"> {row['budget']:,}"
             low, median, high = (_shown(number, "{:,.0f}", never) for number in cell["quartiles"])
             cells.append(f"{median} ({low} to {high}), {cell['n']} of {row['n']}" if cell["n"] else never)
+        if paired:
+            low, median, high = (_shown(number, "{:.1f}", "") for number in row["times_sooner"]["quartiles"])
+            told = row["times_sooner"]["n"] and row["method"] != REFERENCE
+            cells.append(f"{median} ({low} to {high})" if told else "")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

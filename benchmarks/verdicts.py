@@ -143,8 +143,7 @@ def all_targets(out: Path, respondent: Respondent, start_from: str = NOISE) -> d
     finally:
         os.close(descriptor)
     found = {row.code.partition(":")[2]: row for row in read_table(path, dimensions)}
-    nonsense = any("-mirror-" in code or "-shuffle-" in code for code in found)
-    if nonsense != (NONSENSE[start_from] > 0) or not set(CASES_FROM[start_from]) <= set(found):
+    if [code for code in found if code in CASES] != list(CASES_FROM[start_from]):
         raise RunError(f"{path} is of another start than {start_from}: give each a folder of its own")
     return found
 

@@ -130,6 +130,27 @@ def test_quartiles_and_what_was_never_reached():
     assert figure(results).count("<svg") == 1
 
 
+def test_how_much_sooner_a_search_is_where_the_reference_ends():
+    def found(method, seed, best, finished=True):
+        case = make_cases([method], ["JPN"], 4, 1000)[seed]
+        return Found(case, finished, np.array([100.0, 250.0, 1000.0]), np.array(best))
+
+    pairs = [
+        found("masoud2025", 0, [9, 8, 4.0]),
+        found("masoud2025", 1, [9, 8, 6.0]),
+        found("masoud2025", 2, [9, 2, 1]),
+    ]
+    own = [found("de", 0, [4.0, 1, 1]), found("de", 1, [7.0, 6.0, 1]), found("de", 2, [3, 3, 2])]
+    alone, cut = found("de", 3, [1, 1, 1]), found("masoud2025", 3, [9, 8, 7], finished=False)
+    reference, de = summary([*pairs, cut, *own, alone], 1000)
+    assert (de["method"], de["times_sooner"]) == ("de", {"n": 3, "quartiles": [2.0, 4.0, 7.0]})  # 10, 4 and never
+    table = markdown([reference, de], 1000).splitlines()
+    assert table[0].endswith("| times sooner where masoud2025 ends |")
+    assert table[2].endswith(" |  |")
+    assert table[3].endswith("| 4.0 (2.0 to 7.0) |")
+    assert "sooner" not in markdown(summary(own, 1000), 1000)
+
+
 def test_the_program_prints_a_table_or_json_and_runs_nothing_twice(capsys, tmp_path):
     options = ["--out", str(tmp_path), "--methods", "de", "--targets", "JPN", "SAU", "--seeds", "1", "--budget", "4"]
     with pytest.raises(SystemExit) as end:

@@ -105,8 +105,8 @@ class Respondent(ABC):
         raise ModelError(f"{self.settings.id} writes no text, so its drift cannot be penalised: leave drift_penalty 0")
 
     def drift_with_gradient(self, soft_prompt: SoftPrompts) -> tuple[Floats, Floats]:
-        """Return the drift (1,) of one soft prompt (1, L, W) and its gradient (L, W)."""
-        raise NotImplementedError(f"{type(self).__name__} has no gradient")
+        """Return the drift (1,) of one soft prompt (1, L, W), as `drift` does, and its gradient (L, W)."""
+        raise NotImplementedError(f"{type(self).__name__} has no gradient of its drift")
 
     def preferences(self, questions: Sequence[Question], soft_prompts: SoftPrompts | None = None) -> Floats:
         """Return how likely each answer is among those to its question (P, Q, A); see `respondent/choice.py`.
