@@ -62,6 +62,16 @@ def test_gradient_is_that_of_a_plain_pass(uses_trie, own, short, prompt):
 
 
 @pytest.mark.parametrize("uses_trie", [True, False])
+def test_gradient_in_16_bits_is_near_that_in_32(uses_trie, tiny, short, prompt):
+    half = HFRespondent(copy.deepcopy(tiny.model).bfloat16(), tiny.tokenizer, ModelSettings(id="tiny"))
+    full = HFRespondent(copy.deepcopy(half.model).float(), tiny.tokenizer, ModelSettings(id="tiny"))
+    half.passes.uses_trie = full.passes.uses_trie = uses_trie
+    form, rounded = Administration(short), half.as_saved(prompt)
+    found, wanted = (gradient_of(respondent, form, rounded) for respondent in (half, full))
+    assert np.linalg.norm(found - wanted) < 0.05 * np.linalg.norm(wanted)
+
+
+@pytest.mark.parametrize("uses_trie", [True, False])
 @pytest.mark.parametrize("read_out", [EXPECTED, ReadOut(kind="tempered", temperature=0.7)])
 def test_gradient_is_the_difference_of_values(read_out, uses_trie, double, short, prompt):
     double.passes.uses_trie = uses_trie
