@@ -18,7 +18,7 @@ invented country stands among the real ones, at its true place on `ivs10`. `verd
 `--start persona` is the positive control: every search, also of a control, starts from the rows of its own country's
 persona ("You live in Japan."), of which the truth of the world holds, and has as many tokens. Twins and the country
 known in one wording are left out, as a persona tells what their survey scores do not; all controls are countries, as
-nonsense has no persona. Give it a folder of its own.
+nonsense has no persona. `--drift-penalty` puts a price on the drift in every search. Give each a folder of its own.
 """
 
 import argparse
@@ -80,12 +80,12 @@ ASKED = Extras(transfer=False, conversation=False)
 
 @dataclass(frozen=True)
 class Search:
-    """One search: where it leads, from which seed and start, and the folder of its run below that of the results."""
+    """One search: where it leads, from which seed, and the folder of its run below that of the results."""
 
     code: str
     seed: int
     folder: str
-    start: Mapping[str, Any] = field(default_factory=dict)  # settings that differ from the default start, noise
+    settings: Mapping[str, Any] = field(default_factory=dict)  # what differs from the defaults, by name
 
 
 def truth_of(code: str) -> Mapping[str, str]:
@@ -159,12 +159,22 @@ def persona_starts(codes: Iterable[str], respondent: Respondent) -> dict[str, di
 
 
 def searches_of(
-    codes: Sequence[str], seeds: int, pool: Sequence[str], starts: Mapping[str, Mapping[str, Any]] | None = None
+    codes: Sequence[str],
+    seeds: int,
+    pool: Sequence[str],
+    starts: Mapping[str, Mapping[str, Any]] | None = None,
+    drift_penalty: float = 0.0,
 ) -> list[Search]:
-    """Return all searches in their order: seed by seed over the cases, then the pool."""
-    starts = {code: {} for code in (*codes, *pool)} if starts is None else starts
-    own = [Search(code, seed, f"{code}/{seed}", starts[code]) for seed in range(seeds) for code in codes]
-    return own + [Search(code, FIRST_SEED + number, f"{POOL}/{code}", starts[code]) for number, code in enumerate(pool)]
+    """Return all searches in their order: seed by seed over the cases, then the pool.
+
+    `starts` has the settings of a target's start, `drift_penalty` is in points for each nat a token.
+    """
+    settings = {
+        code: {"objective.drift_penalty": drift_penalty, **(starts[code] if starts else {})} for code in (*codes, *pool)
+    }
+    own = [Search(code, seed, f"{code}/{seed}", settings[code]) for seed in range(seeds) for code in codes]
+    led = [Search(code, FIRST_SEED + n, f"{POOL}/{code}", settings[code]) for n, code in enumerate(pool)]
+    return own + led
 
 
 def config_of(search: Search, out: Path, budget: int) -> RunConfig:
@@ -178,7 +188,7 @@ def config_of(search: Search, out: Path, budget: int) -> RunConfig:
             "constants": "midpoint",
             "search.budget": budget,
             "search.seed": search.seed,
-            **search.start,
+            **search.settings,
         }
     )
 
@@ -314,7 +324,7 @@ def main(given: list[str] | None = None) -> None:
         targets = all_targets(out, respondent, arguments.start)
         pool = [code for code in targets if code not in CASES_FROM[arguments.start]][: arguments.pool]
         starts = persona_starts(targets, respondent) if arguments.start == PERSONA else None
-        searches = searches_of(arguments.targets, arguments.seeds, pool, starts)
+        searches = searches_of(arguments.targets, arguments.seeds, pool, starts, arguments.drift_penalty)
         for search in searches:
             check_same(search, out, arguments.budget, arguments.dtype)
         share, shares = arguments.share or (1, 1)
@@ -355,6 +365,9 @@ def _arguments(given: list[str] | None) -> tuple[argparse.ArgumentParser, argpar
     parser.add_argument("--budget", type=_whole, default=800, help="evaluations of each search (%(default)s)")
     parser.add_argument("--pool", type=_whole, help="how many of the controls that the cases share (default: all)")
     parser.add_argument("--start", choices=(NOISE, PERSONA), default=NOISE, help="of every search (%(default)s)")
+    parser.add_argument(
+        "--drift-penalty", type=float, default=0.0, help="points for each nat a token, in every search (%(default)g)"
+    )
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument(
         "--share", type=_share, help="K/N: run every N-th search, from the K-th on, and evaluate nothing"
@@ -382,7 +395,7 @@ def _table_of(targets: Sequence[Target], dimensions: Sequence[str]) -> str:
 
 
 def _result(arguments: argparse.Namespace, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    about = {"budget": arguments.budget, "dtype": arguments.dtype, "seeds": arguments.seeds, "start": arguments.start}
+    about = {name: getattr(arguments, name) for name in ("budget", "dtype", "seeds", "start", "drift_penalty")}
     return {"schema": 1, **about, "cases": list(lines)}
 
 

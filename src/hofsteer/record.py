@@ -16,7 +16,7 @@ from hofsteer.evaluation.constants import checked_countries
 from hofsteer.files import short_hash
 from hofsteer.instruments import Administration
 from hofsteer.respondent.base import Respondent
-from hofsteer.respondent.drift import Neutral
+from hofsteer.respondent.neutral import Neutral
 from hofsteer.respondent.render import Rendered
 
 CHANGES_SHOWN = 3  # values of a record, where more differ

@@ -42,6 +42,16 @@ def test_preferences_are_those_of_plain_forward_passes(respondent):
             assert found[p, q, : len(answers)] == pytest.approx(wanted, abs=1e-5)
 
 
+def test_surprisal_is_that_of_plain_forward_passes(respondent):
+    found, nothing = respondent.surprisal(QUESTIONS), np.zeros((0, respondent.width), dtype=np.float32)
+    assert np.isnan(found).tolist() == [[False, False, True], [False] * 3]  # the first question has two answers
+    for q, (user, answers) in enumerate(QUESTIONS):
+        for a, answer in enumerate(answers):
+            tokens = len(respondent.tokenizer(answer, add_special_tokens=False)["input_ids"])
+            guessing = tokens * np.log(respondent.model.config.vocab_size)
+            assert found[q, a] == pytest.approx(-plainly(respondent, nothing, user, answer) / guessing, abs=1e-5)
+
+
 def test_mini_knows_the_facts_of_the_probe():
     found = Respondent.from_pretrained("mini").preferences(load_probe()["facts"])
     assert (found[0].argmax(axis=1) == 0).mean() >= 0.95

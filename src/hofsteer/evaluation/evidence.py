@@ -31,6 +31,7 @@ class Abilities:
 
     kept: Mapping[str, Floats] = field(default_factory=dict)  # name -> share, the higher the better
     kl: Floats | None = None  # (S,), nats a token on neutral prompts, from the model without a soft prompt
+    absent: Mapping[str, str] = field(default_factory=dict)  # name -> why the model alone has none of it to lose
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +101,7 @@ class Evidence:
     noise_floor: float  # points
     persona_loss: float  # points, of the persona on the held-out forms
     persona_gains: Mapping[str, float]  # other instrument -> G of the persona
+    absent: Mapping[str, str] = field(default_factory=dict)  # ability -> why the model alone has none of it to lose
     texts: Texts | None = None  # None: not asked for
     item_losses: Mapping[str, ItemLosses] = field(default_factory=dict)  # kind -> on the held-out forms
     zone: str | None = None  # the target's cultural zone
@@ -168,6 +170,7 @@ def collect(
         variance_kept=_variance_kept(respondent, soft_prompts, question.fitted),
         lost={name: before.kept[name] - kept for name, kept in after.kept.items()},
         kl=after.kl,
+        absent=after.absent,
         noise_floor=question.noise_floor,
         persona_loss=float(index_loss(instrument.score(persona.probabilities) + own.values, goal).mean()),
         persona_gains={

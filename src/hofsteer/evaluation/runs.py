@@ -144,6 +144,7 @@ class RunsEvaluation:
                 "variance_kept": evidence.variance_kept.tolist(),
                 "lost": {name: lost.tolist() for name, lost in evidence.lost.items()},
                 "kl": None if evidence.kl is None else evidence.kl.tolist(),
+                "absent": dict(evidence.absent),
                 "unusable_texts": None if evidence.texts is None else evidence.texts.unusable.tolist(),
                 "text_gap": None if evidence.texts is None else list(map(_finite, evidence.texts.gap)),
             },

@@ -86,6 +86,9 @@ def sentences(evaluation: RunsEvaluation) -> list[str]:
             f"Item means differ by {evidence.item_spread:.2f} steps between seeds (deviation, mean over items): runs "
             "that reach one score need not have found the same answers."
         )
+    if evidence.absent:
+        listed = "; ".join(f"{name} ({why})" for name, why in evidence.absent.items())
+        said.append(f"Not there to be lost, as the model alone does not have it: {listed}.")
     said.append(caricature_note(evaluation.caricature, verdict.given))
     if evaluation.generalising is not None:
         said.append(_on_generalising(evaluation.generalising, evaluation.target))

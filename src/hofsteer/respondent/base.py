@@ -14,7 +14,7 @@ from hofsteer.instruments import Administration, Instrument
 from hofsteer.instruments.base import Floats
 from hofsteer.respondent.choice import Question
 from hofsteer.respondent.draws import draw_shares
-from hofsteer.respondent.drift import Neutral
+from hofsteer.respondent.neutral import Neutral
 from hofsteer.respondent.render import Rendered
 
 if TYPE_CHECKING:
@@ -96,8 +96,12 @@ class Respondent(ABC):
         """Put an administration with these token ids from now on, such as those stored in a run."""
         raise NotImplementedError(f"{type(self).__name__} puts no tokens")
 
-    def drift(self, soft_prompts: SoftPrompts) -> Floats:
+    def drift(self, soft_prompts: SoftPrompts, texts: tuple[Neutral, ...] | None = None) -> Floats:
         """Return how far soft prompts (P, L, W) move it on neutral text, (P,), nats a token; see `respondent/drift.py`.
+
+        Args:
+            soft_prompts: (P, L, W).
+            texts: what it is measured on; the text that searches are told of unless given.
 
         Raises:
             ModelError: it writes no text.
@@ -116,9 +120,23 @@ class Respondent(ABC):
         """
         raise ModelError(f"{self.settings.id} writes no text, so it cannot be asked what it would rather say")
 
+    def surprisal(self, questions: Sequence[Question]) -> Floats:
+        """Return how unlikely it finds each answer (Q, A); NaN where a question has fewer.
+
+        The unit is what guessing among all tokens costs: 0 is certain, 1 no better than guessing.
+
+        Raises:
+            ModelError: it writes no text.
+        """
+        raise ModelError(f"{self.settings.id} writes no text, so no answer is likely")
+
     def neutral(self) -> tuple[Neutral, ...] | None:
-        """The neutral text as token ids, if it is put as tokens."""
+        """The neutral text that searches are told of as token ids, if it is put as tokens."""
         return None
+
+    def held_out_neutral(self) -> tuple[Neutral, ...]:
+        """The neutral text that no search is told of, as far as the model alone writes it."""
+        return ()
 
     def use_neutral(self, texts: tuple[Neutral, ...]) -> None:
         """Measure drift on these token ids from now on, such as those stored in a run."""

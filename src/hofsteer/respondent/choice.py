@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hofsteer.instruments.base import Floats
-from hofsteer.respondent.drift import Exchange, Neutral, render_neutral
-from hofsteer.respondent.render import ChatTokenizer, Read
+from hofsteer.respondent.neutral import Exchange, Neutral, answer_log_likelihoods, render_neutral
+from hofsteer.respondent.render import ChatTokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -48,18 +48,3 @@ def preferences(passes: "Passes", prompts: "torch.Tensor", questions: Sequence[S
         for q, texts in enumerate(questions):
             found[p, q, : len(texts)] = softmax(answer_log_likelihoods(passes, prompt[None], texts))
     return found
-
-
-def answer_log_likelihoods(passes: "Passes", prompt: "torch.Tensor", texts: Sequence[Neutral]) -> Floats:
-    """Return the log-likelihood of each answer (N,), in nats, behind one soft prompt (1, L, W)."""
-    import numpy as np
-
-    rows = [text.tokens[:-1] for text in texts]
-    reads = [
-        [Read(row, place, text.tokens[place + 1]) for place in range(text.first, len(text.tokens) - 1)]
-        for row, text in enumerate(texts)
-    ]
-    logits, places = passes.padded_logits(prompt, rows, [read for own in reads for read in own])
-    logs = logits[0].float().log_softmax(dim=-1)
-    found = iter(places)
-    return np.array([sum(float(logs[next(found), read.token]) for read in own) for own in reads])

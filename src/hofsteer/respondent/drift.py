@@ -5,79 +5,28 @@ model alone, p, is compared with that behind the soft prompt, q: sum over the vo
 The drift is the mean over all places. It is 0 for a soft prompt that changes nothing there.
 """
 
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from hofsteer.errors import ModelError
-from hofsteer.instruments import Message
 from hofsteer.instruments.base import Floats
-from hofsteer.respondent.render import ChatTokenizer, Read, prompt_text
+from hofsteer.respondent.neutral import Neutral
 
 if TYPE_CHECKING:
     import torch
 
     from hofsteer.respondent.passes import Passes
 
-
-class Exchange(NamedTuple):
-    """A line of small talk and a plain answer to it."""
-
-    user: str
-    assistant: str
-
-
-class Neutral(NamedTuple):
-    """An exchange as token ids, and the first place whose next token is part of the answer."""
-
-    tokens: tuple[int, ...]
-    first: int
-
-    @property
-    def reads(self) -> list[Read]:
-        """The places that are compared; the token is of no account."""
-        return [Read(0, place, 0) for place in range(self.first, len(self.tokens))]
-
-
-@cache
-def load_exchanges() -> tuple[Exchange, ...]:
-    """Return the bundled exchanges.
-
-    >>> load_exchanges()[4].assistant
-    'Seven plus five is twelve.'
-    """
-    text = (files("hofsteer.respondent") / "neutral.toml").read_text(encoding="utf-8")
-    return tuple(Exchange(**table) for table in tomllib.loads(text)["exchange"])
-
-
-def render_neutral(
-    exchanges: Sequence[Exchange], tokenizer: ChatTokenizer, template: Mapping[str, Any] | None = None
-) -> tuple[Neutral, ...]:
-    """Return exchanges as token ids, in the model's own chat format; arguments as in `render`."""
-    rendered = []
-    for user, assistant in exchanges:
-        head, _ = prompt_text([Message("user", user)], tokenizer, template)
-        alone, joint = tokenizer([head, head + assistant], add_special_tokens=False)["input_ids"]
-        parts = [place for place, (a, b) in enumerate(zip(alone, joint, strict=False)) if a != b]
-        rendered.append(Neutral(tuple(joint), max(1, parts[0] if parts else min(len(alone), len(joint))) - 1))
-    return tuple(rendered)
+TOGETHER = 16  # candidates for which a group of texts leaves room in one pass
+MOST_LOGITS = 1 << 26  # numbers that a pass may give, those of the whole vocabulary at every place
 
 
 def drift_of(passes: "Passes", prompts: "torch.Tensor", texts: Sequence[Neutral]) -> Floats:
     """Return the drift (P,) of soft prompts (P, L, W), in nats a token; NaN where the model gives no numbers."""
-    import numpy as np
-
-    total = np.zeros(len(prompts))
-    for text in texts:
-        before = _log_probabilities(passes, prompts[:1, :0], text)
-        done = 0
-        for batch in _batches(passes, prompts, text):
-            drifts = divergence(before, batch).double().sum(dim=-1).cpu().numpy()
-            total[done : done + len(drifts)] += drifts
-            done += len(drifts)
-    return total / sum(len(text.reads) for text in texts)
+    total = sum(_sums(passes, prompts, group) for group in _groups(passes, prompts.shape[1], texts))
+    return np.asarray(total / sum(len(text.reads) for text in texts))
 
 
 def drift_with_gradient(passes: "Passes", prompt: "torch.Tensor", texts: Sequence[Neutral]) -> tuple[Floats, Floats]:
@@ -86,21 +35,11 @@ def drift_with_gradient(passes: "Passes", prompt: "torch.Tensor", texts: Sequenc
     Raises:
         ModelError: not even one text and its gradient fit in memory.
     """
-    import numpy as np
-    import torch
-
     total, gradient = np.zeros(1), np.zeros(prompt.shape[1:])
-    for text in texts:
-        leaf = prompt.detach().clone().requires_grad_()
-        try:
-            before = _log_probabilities(passes, prompt[:, :0], text)
-            drift = divergence(before, _log_probabilities(passes, leaf, text)).double().sum()
-            (slope,) = torch.autograd.grad(drift, leaf)
-        except torch.OutOfMemoryError:
-            longest = prompt.shape[1] + len(text.tokens)
-            raise ModelError(f"a neutral text of {longest} tokens and its gradient do not fit in memory") from None
-        total += drift.item()
-        gradient += slope[0].double().cpu().numpy()
+    for group in _groups(passes, prompt.shape[1], texts):
+        value, slope = _sum_with_gradient(passes, prompt, group)
+        total += value
+        gradient += slope
     places = sum(len(text.reads) for text in texts)
     return total / places, gradient / places
 
@@ -113,15 +52,68 @@ def divergence(before: "torch.Tensor", after: "torch.Tensor") -> "torch.Tensor":
     return torch.where(before == -torch.inf, 0.0, terms).sum(dim=-1)  # 0 log 0 is 0
 
 
-def _batches(passes: "Passes", prompts: "torch.Tensor", text: Neutral) -> Iterator["torch.Tensor"]:
-    """Yield log-probabilities (P', n, V) for as many candidates at a time as fit."""
+def _groups(passes: "Passes", soft: int, texts: Sequence[Neutral]) -> list[list[Neutral]]:
+    """Return texts in groups of one pass each, behind `soft` rows of a soft prompt."""
+    groups: list[list[Neutral]] = []
+    for text in sorted(texts, key=lambda text: (text.first, len(text.tokens))):
+        if not groups or _most_candidates(passes, soft, [*groups[-1], text]) < TOGETHER:
+            groups.append([])
+        groups[-1].append(text)
+    return groups
+
+
+def _most_candidates(passes: "Passes", soft: int, group: Sequence[Neutral]) -> int:
+    positions = len(group) * (soft + max(len(text.tokens) for text in group))
+    kept = len({read.position for text in group for read in text.reads})
+    return min(passes.positions_per_pass // positions, MOST_LOGITS // (len(group) * kept * passes.vocabulary_size))
+
+
+def _sums(passes: "Passes", prompts: "torch.Tensor", group: Sequence[Neutral]) -> Floats:
+    """Return the divergences behind soft prompts (P,), summed over all places of a group."""
     import torch
 
-    most = passes.positions_per_pass // (prompts.shape[1] + len(text.tokens))
+    try:
+        before = _log_probabilities(passes, prompts[:1, :0], group)
+        parts = [divergence(before, batch).double().sum(dim=-1) for batch in _batches(passes, prompts, group)]
+    except torch.OutOfMemoryError:
+        if len(group) == 1:
+            raise
+    else:
+        return np.asarray(torch.cat(parts).cpu().numpy())
+    half = len(group) // 2  # what the failed pass held is free by now
+    return _sums(passes, prompts, group[:half]) + _sums(passes, prompts, group[half:])
+
+
+def _sum_with_gradient(passes: "Passes", prompt: "torch.Tensor", group: Sequence[Neutral]) -> tuple[float, Floats]:
+    """Return the divergence behind one soft prompt (1, L, W), summed over a group, and its gradient (L, W)."""
+    import torch
+
+    try:
+        leaf = prompt.detach().clone().requires_grad_()
+        before = _log_probabilities(passes, prompt[:, :0], group)
+        drift = divergence(before, _log_probabilities(passes, leaf, group)).double().sum()
+        (slope,) = torch.autograd.grad(drift, leaf)
+        return drift.item(), slope[0].double().cpu().numpy()
+    except torch.OutOfMemoryError:
+        if len(group) == 1:
+            longest = prompt.shape[1] + len(group[0].tokens)
+            raise ModelError(f"a neutral text of {longest} tokens and its gradient do not fit in memory") from None
+    half = len(group) // 2
+    (one, slope_of_one), (other, slope_of_other) = (
+        _sum_with_gradient(passes, prompt, part) for part in (group[:half], group[half:])
+    )
+    return one + other, slope_of_one + slope_of_other
+
+
+def _batches(passes: "Passes", prompts: "torch.Tensor", group: Sequence[Neutral]) -> Iterator["torch.Tensor"]:
+    """Yield log-probabilities (P', places, V) for as many candidates at a time as fit."""
+    import torch
+
+    most = _most_candidates(passes, prompts.shape[1], group)
     size = max(1, min(most, passes.batch_size or len(prompts)))
     while len(prompts):
         try:
-            found = _log_probabilities(passes, prompts[:size], text)
+            found = _log_probabilities(passes, prompts[:size], group)
         except torch.OutOfMemoryError:
             if size == 1:
                 raise
@@ -131,6 +123,8 @@ def _batches(passes: "Passes", prompts: "torch.Tensor", text: Neutral) -> Iterat
         prompts = prompts[size:]
 
 
-def _log_probabilities(passes: "Passes", prompts: "torch.Tensor", text: Neutral) -> "torch.Tensor":
-    logits, places = passes.padded_logits(prompts, [text.tokens], text.reads)
+def _log_probabilities(passes: "Passes", prompts: "torch.Tensor", group: Sequence[Neutral]) -> "torch.Tensor":
+    rows = [text.tokens for text in group]
+    reads = [read._replace(row=row) for row, text in enumerate(group) for read in text.reads]
+    logits, places = passes.padded_logits(prompts, rows, reads)
     return logits[:, places].float().log_softmax(dim=-1)

@@ -27,9 +27,10 @@ from hofsteer.respondent.backward import pull_back
 from hofsteer.respondent.base import Pull, Respondent, Responses, SoftPrompts, common_instrument, make_responses
 from hofsteer.respondent.choice import Question, preferences, render_questions
 from hofsteer.respondent.conversation import converse
-from hofsteer.respondent.drift import Neutral, drift_of, drift_with_gradient, load_exchanges, render_neutral
+from hofsteer.respondent.drift import drift_of, drift_with_gradient
 from hofsteer.respondent.generate import generated_responses
 from hofsteer.respondent.loading import load_model
+from hofsteer.respondent.neutral import MOST_SURPRISAL, Neutral, load_exchanges, render_neutral, surprisal
 from hofsteer.respondent.passes import Passes
 from hofsteer.respondent.render import Read, Rendered, by_option, render
 from hofsteer.respondent.vocabulary import Vocabulary
@@ -201,9 +202,9 @@ class HFRespondent(Respondent):
             gradient += pull_back(self.passes, prompt, rendered, read_out, weigh)
         return make_responses(log_probabilities, option_mask, administrations, read_out), gradient
 
-    def drift(self, soft_prompts: SoftPrompts) -> Floats:
+    def drift(self, soft_prompts: SoftPrompts, texts: tuple[Neutral, ...] | None = None) -> Floats:
         """Return how far soft prompts move the model on neutral text; see `Respondent.drift`."""
-        return drift_of(self.passes, self._to_device(soft_prompts), self.neutral())
+        return drift_of(self.passes, self._to_device(soft_prompts), self.neutral() if texts is None else texts)
 
     def drift_with_gradient(self, soft_prompt: SoftPrompts) -> tuple[Floats, Floats]:
         """Return the drift of one soft prompt and its gradient; see `Respondent.drift_with_gradient`.
@@ -220,11 +221,34 @@ class HFRespondent(Respondent):
         rendered = render_questions(questions, self.tokenizer, self.settings.template)
         return preferences(self.passes, self._to_device(soft_prompts), rendered)
 
+    def surprisal(self, questions: Sequence[Question]) -> Floats:
+        """Return how unlikely the model alone finds each answer; see `Respondent.surprisal`."""
+        found = np.full((len(questions), max(len(question.answers) for question in questions)), np.nan)
+        for q, texts in enumerate(render_questions(questions, self.tokenizer, self.settings.template)):
+            found[q, : len(texts)] = surprisal(self.passes, self._no_prompt(), texts)
+        return found
+
     def neutral(self) -> tuple[Neutral, ...]:
-        """The neutral text as token ids, rendered on first use and never again."""
+        """The neutral text that searches are told of, as far as the model writes it; all if it writes none."""
         if self._neutral is None:
-            self._neutral = render_neutral(load_exchanges(), self.tokenizer, self.settings.template)
+            texts = render_neutral(load_exchanges("told"), self.tokenizer, self.settings.template)
+            self._neutral = self._written(texts)
+            if not self._neutral:
+                log.warning("%s writes none of the neutral text: its drift says little", self.settings.id)
+                self._neutral = texts
         return self._neutral
+
+    def held_out_neutral(self) -> tuple[Neutral, ...]:
+        """The neutral text that no search is told of, as far as the model writes it."""
+        return self._written(render_neutral(load_exchanges("held_out"), self.tokenizer, self.settings.template))
+
+    def _written(self, texts: tuple[Neutral, ...]) -> tuple[Neutral, ...]:
+        """Return the texts whose answers the model alone finds likely enough; one that gives no numbers has none."""
+        found = surprisal(self.passes, self._no_prompt(), texts)
+        return tuple(text for text, nats in zip(texts, found, strict=True) if nats <= MOST_SURPRISAL)
+
+    def _no_prompt(self) -> torch.Tensor:
+        return self._to_device(np.zeros((1, 0, self.width), dtype=np.float32))
 
     def use_neutral(self, texts: tuple[Neutral, ...]) -> None:
         """Measure drift on these token ids from now on, such as those stored in a run."""

@@ -70,6 +70,11 @@ class Passes:
                 found[read._replace(row=rows[read.row])] = value
         return found
 
+    @property
+    def vocabulary_size(self) -> int:
+        """V, how many tokens the model chooses among."""
+        return int(self.model.config.get_text_config().vocab_size)
+
     def groups(self, rows: Sequence[tuple[int, ...]], soft: int, most_places: int) -> list[list[int]]:
         """Return row indices in groups of one pass each; with one candidate a group takes at most `most_places`."""
         if self.uses_trie:

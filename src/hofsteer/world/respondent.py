@@ -152,8 +152,8 @@ class WorldRespondent(Respondent):
             kl=(HARMLESS_KL + self.mode.damage) * size**2,
         )
 
-    def drift(self, soft_prompts: SoftPrompts) -> Floats:
-        """Return the KL of `abilities`, (P,)."""
+    def drift(self, soft_prompts: SoftPrompts, texts: object = None) -> Floats:
+        """Return the KL of `abilities`, (P,), of whatever text."""
         return self.abilities(soft_prompts).kl
 
     def facts_right(self, soft_prompts: SoftPrompts | None = None) -> Floats:
