@@ -94,7 +94,7 @@ def test_subspace_and_start(align, tmp_path):
 def test_drift_is_said_where_it_has_a_price(align, tmp_path):
     said = align("--set", "objective.drift_penalty=5").out
     drift = RunFolder.open(tmp_path / "run").history()[-1].drift
-    assert f"Drift on neutral text: {drift:.3f} nats a token from the model alone." in said
+    assert f"Drift on the neutral text that the search was told of: {drift:.3f} nats a token" in said
     assert "Drift" not in align(name="other").out
 
 

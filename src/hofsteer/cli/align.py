@@ -208,7 +208,11 @@ def _show(run: "Run", as_json: bool) -> None:
     if (rough := read_out_floor_note(evaluation.read_out_floor, evaluation.digits)) is not None:
         console.print(rough, highlight=False)
     if (drift := evaluation.rows["aligned"].drift) is not None:
-        console.print(f"Drift on neutral text: {drift:.3f} nats a token from the model alone.", highlight=False)
+        console.print(
+            f"Drift on the neutral text that the search was told of: {drift:.3f} nats a token from the model alone. "
+            "`hofsteer evaluate` measures it on other text.",
+            highlight=False,
+        )
     if run.evaluation.policies[0].kind != "none":
         console.print(constants_note(evaluation.policies[0], evaluation.dimensions), highlight=False)
     if (losses := policies_note(evaluation)) is not None:
