@@ -224,6 +224,26 @@ def test_runs_of_another_model_or_budget_are_not_judged_together(refused, copied
     assert "want runs of one budget, got 8 in 0 and 12 in chn" in said
 
 
+def test_controls_that_minimise_something_else_are_named(hofsteer, copied):
+    config = copied / "others" / "chn" / "config.toml"
+    text = config.read_text(encoding="utf-8")
+    assert "drift_penalty = 0.0" in text
+    config.write_text(text.replace("drift_penalty = 0.0", "drift_penalty = 50.0"), encoding="utf-8")
+    asked = ("evaluate", copied / "own" / "0", "--no-texts", "--no-transfer", "--no-conversation", "--json")
+    found = hofsteer(*asked, "--controls", copied / "others" / "chn").json()
+    assert "runs and controls do not all minimise the same (their settings of `objective`)" in found["exploratory"]
+
+
+def test_what_the_model_alone_does_not_have_is_named(hofsteer, copied):
+    asked = ("evaluate", copied / "own" / "0", "--no-texts", "--no-transfer", "--no-conversation")
+    table, said = hofsteer(*asked, "--json").json(), " ".join(hofsteer(*asked).out.split())
+    absent = table["evidence"]["absent"]
+    assert {"evenness", "neutral text"} <= set(absent)  # of a model with random weights
+    assert table["evidence"]["neutral_texts"] is None
+    assert f"evenness ({absent['evenness']})" in said
+    assert "evenness not counted" in said
+
+
 @pytest.mark.slow
 def test_controls_may_have_more_tokens_and_runs_may_not(hofsteer, refused, copied, tiny_folder):
     longer = ("align", "--model", tiny_folder, *QUICK[:4], *ONE_FORM, "--constants", "midpoint", "--tokens", "3")

@@ -61,3 +61,8 @@ def test_facts_that_a_model_does_not_know_are_not_there(mini, monkeypatch):
     wrong = tuple(Question(user, answers[::-1]) for user, answers in load_probe()["facts"])
     monkeypatch.setattr(abilities, "load_probe", lambda: {"facts": wrong})
     assert measure_abilities(mini).absent == {"facts": "0% there, at least 50% wanted"}
+
+
+def test_a_model_that_gives_no_numbers_knows_nothing(mini):
+    broken = np.full((1, 2, mini.width), np.nan, dtype=np.float32)
+    assert measure_abilities(mini, broken).kept["facts"].tolist() == [0]

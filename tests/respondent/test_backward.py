@@ -3,6 +3,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from hofsteer.config import EXPECTED, ModelSettings, ReadOut
 from hofsteer.errors import ModelError
@@ -62,11 +63,22 @@ def test_gradient_is_that_of_a_plain_pass(uses_trie, own, short, prompt):
 
 
 @pytest.mark.parametrize("uses_trie", [True, False])
-def test_gradient_in_16_bits_is_near_that_in_32(uses_trie, tiny, short, prompt):
+def test_gradient_in_16_bits_is_near_that_in_32(uses_trie, tiny, short, prompt, monkeypatch):
     half = HFRespondent(copy.deepcopy(tiny.model).bfloat16(), tiny.tokenizer, ModelSettings(id="tiny"))
     full = HFRespondent(copy.deepcopy(half.model).float(), tiny.tokenizer, ModelSettings(id="tiny"))
     half.passes.uses_trie = full.passes.uses_trie = uses_trie
-    form, rounded = Administration(short), half.as_saved(prompt)
+    form, rounded, seen, sdpa = Administration(short), half.as_saved(prompt), [], ALL_ATTENTION_FUNCTIONS["sdpa"]
+
+    def watched(module, query, *rest, **options):
+        seen.append(query.dtype)
+        return sdpa(module, query, *rest, **options)
+
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, "sdpa", watched)
+    half.respond([form], rounded)
+    assert set(seen) == {torch.bfloat16}
+    seen.clear()
+    gradient_of(half, form, rounded)
+    assert set(seen) == {torch.float32 if uses_trie else torch.bfloat16}  # the plain path is the model's own
     found, wanted = (gradient_of(respondent, form, rounded) for respondent in (half, full))
     assert np.linalg.norm(found - wanted) < 0.05 * np.linalg.norm(wanted)
 

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from torch.distributions import Categorical, kl_divergence
 from hofsteer import Respondent, ScriptedRespondent
 from hofsteer.errors import ModelError, SoftPromptError
 from hofsteer.respondent.drift import divergence
-from hofsteer.respondent.neutral import MOST_SURPRISAL, Neutral, load_exchanges, render_neutral
+from hofsteer.respondent.neutral import MOST_SURPRISAL, Exchange, Neutral, load_exchanges, render_neutral
 from hofsteer.world import WorldRespondent, load_census
 
 
@@ -27,10 +29,8 @@ def plain_surprisal(respondent, user, assistant):
     first = len(respondent.tokenizer(head, add_special_tokens=False)["input_ids"])
     ids = respondent.tokenizer(head + assistant, add_special_tokens=False, return_tensors="pt")["input_ids"]
     with torch.inference_mode():
-        loss = torch.nn.functional.cross_entropy(
-            respondent.model(input_ids=ids).logits[0, first - 1 : -1], ids[0, first:]
-        )
-    return float(loss)
+        logits = respondent.model(input_ids=ids).logits[0, first - 1 : -1]
+    return float(torch.nn.functional.cross_entropy(logits, ids[0, first:])) / math.log(logits.shape[-1])
 
 
 def plainly(respondent, prompt):
@@ -177,10 +177,21 @@ def test_only_what_the_model_writes_counts(mini):
     assert (len(mini.neutral()), len(mini.held_out_neutral())) == (39, 10)
 
 
+def test_an_answer_counts_up_to_half_the_surprisal_of_random_tokens(mini):
+    question = "Are you a person?"
+    answers = ("No, I am a small model.", "No, I am a small cat.", "Green.")
+    costs = {answer: plain_surprisal(mini, question, answer) for answer in answers}
+    assert any(0.1 < cost < MOST_SURPRISAL for cost in costs.values()), costs  # between the two units
+    texts = render_neutral([Exchange(question, answer) for answer in costs], mini.tokenizer)
+    wanted = [text for text, cost in zip(texts, costs.values(), strict=True) if cost <= MOST_SURPRISAL]
+    assert list(mini._written(texts)) == wanted
+    assert 0 < len(wanted) < len(texts)
+
+
 def test_all_counts_in_a_search_of_a_model_that_writes_none_of_it(tiny_folder, caplog):
     fresh = Respondent.from_pretrained(str(tiny_folder))
     assert fresh.neutral() == render_neutral(load_exchanges(), fresh.tokenizer)
-    assert "writes none of the neutral text: its drift says little" in caplog.text
+    assert "would write 0 of the 50 neutral answers: its drift says little" in caplog.text
     assert fresh.held_out_neutral() == ()
 
 

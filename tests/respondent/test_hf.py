@@ -222,7 +222,7 @@ def test_spread_takes_every_row_of_a_large_vocabulary(own_tiny, monkeypatch):
 
 
 def test_a_model_that_gives_all_logits_reads_the_same(own_tiny, tiny, short):
-    own_tiny._keeps_logits = False
+    own_tiny.keeps_logits = False
     soft_prompts = soft_prompts_for(tiny, 2)
     np.testing.assert_allclose(
         own_tiny.respond([Administration(short)], soft_prompts).probabilities,

@@ -199,14 +199,19 @@ def _parts(evidence: Evidence, margins: Margins) -> dict[ClaimName, list[Part]]:
         ],
         "no-damage": [
             *(damage or [_unmeasured("facts lost", margins.lost, at_most=True)]),
-            _part("KL on neutral prompts, nats a token", mean_over_seeds(evidence.kl), margins.kl, at_most=True)
-            if evidence.kl is not None
-            else _unmeasured("KL on neutral prompts, nats a token", margins.kl, at_most=True),
+            _unmeasured("KL on neutral prompts, nats a token", margins.kl, at_most=True)
+            if evidence.kl is None
+            else _part(_kl_title(evidence), mean_over_seeds(evidence.kl), margins.kl, at_most=True),
             _part(
                 "share of the variance kept", mean_over_seeds(evidence.variance_kept), margins.variance, at_most=False
             ),
         ],
     }
+
+
+def _kl_title(evidence: Evidence) -> str:
+    many = "" if evidence.neutral_texts is None else f"{evidence.neutral_texts} "
+    return f"KL on {many}neutral prompts, nats a token"
 
 
 def _part(name: str, mean: Mean, margin: float, at_most: bool) -> Part:

@@ -31,7 +31,8 @@ class Abilities:
 
     kept: Mapping[str, Floats] = field(default_factory=dict)  # name -> share, the higher the better
     kl: Floats | None = None  # (S,), nats a token on neutral prompts, from the model without a soft prompt
-    absent: Mapping[str, str] = field(default_factory=dict)  # name -> why the model alone has none of it to lose
+    absent: Mapping[str, str] = field(default_factory=dict)  # name -> why it is not there to be lost
+    neutral_texts: int | None = None  # on how many exchanges `kl` was measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,8 @@ class Evidence:
     noise_floor: float  # points
     persona_loss: float  # points, of the persona on the held-out forms
     persona_gains: Mapping[str, float]  # other instrument -> G of the persona
-    absent: Mapping[str, str] = field(default_factory=dict)  # ability -> why the model alone has none of it to lose
+    absent: Mapping[str, str] = field(default_factory=dict)  # ability -> why it is not there to be lost
+    neutral_texts: int | None = None  # on how many exchanges `kl` was measured
     texts: Texts | None = None  # None: not asked for
     item_losses: Mapping[str, ItemLosses] = field(default_factory=dict)  # kind -> on the held-out forms
     zone: str | None = None  # the target's cultural zone
@@ -171,6 +173,7 @@ def collect(
         lost={name: before.kept[name] - kept for name, kept in after.kept.items()},
         kl=after.kl,
         absent=after.absent,
+        neutral_texts=after.neutral_texts,
         noise_floor=question.noise_floor,
         persona_loss=float(index_loss(instrument.score(persona.probabilities) + own.values, goal).mean()),
         persona_gains={

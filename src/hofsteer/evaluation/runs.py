@@ -145,6 +145,7 @@ class RunsEvaluation:
                 "lost": {name: lost.tolist() for name, lost in evidence.lost.items()},
                 "kl": None if evidence.kl is None else evidence.kl.tolist(),
                 "absent": dict(evidence.absent),
+                "neutral_texts": evidence.neutral_texts,
                 "unusable_texts": None if evidence.texts is None else evidence.texts.unusable.tolist(),
                 "text_gap": None if evidence.texts is None else list(map(_finite, evidence.texts.gap)),
             },
@@ -309,12 +310,14 @@ def _open(path: Path) -> FinishedRun:
 
 
 def _unlike(runs: Sequence[FinishedRun], controls: Sequence[FinishedRun]) -> tuple[str, ...]:
-    """Return what makes the controls another draw than the runs: longer soft prompts can do more."""
-    tokens = len(runs[0].soft_prompt.values)
+    """Return what makes the controls another draw than the runs: longer soft prompts can do more, priced ones less."""
+    tokens, reasons = len(runs[0].soft_prompt.values), []
     lengths = [len(run.soft_prompt.values) for run in controls]
-    if all(length == tokens for length in lengths):
-        return ()
-    return (f"the controls have {min(lengths)} to {max(lengths)} tokens, the runs {tokens}",)
+    if any(length != tokens for length in lengths):
+        reasons.append(f"the controls have {min(lengths)} to {max(lengths)} tokens, the runs {tokens}")
+    if len({repr(run.config.objective) for run in (*runs, *controls)}) > 1:
+        reasons.append("runs and controls do not all minimise the same (their settings of `objective`)")
+    return tuple(reasons)
 
 
 def _check_together(runs: Sequence[FinishedRun], controls: Sequence[FinishedRun], respondent: Respondent) -> None:

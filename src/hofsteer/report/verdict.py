@@ -45,6 +45,8 @@ def claim_rows(evaluation: RunsEvaluation) -> list[tuple[bool, tuple[str, ...]]]
     for number, claim in enumerate(evaluation.verdict.claims, start=1):
         rows.append((True, (f"{number}. {TITLES[claim.name]}", "", "", "", _word(evaluation, claim))))
         rows += [(False, (f"   {part.name}", *_numbers(part), part.wanted, _part_word(part))) for part in claim.parts]
+        if claim.name == "no-damage":
+            rows += [(False, (f"   {name}", "", "", "", "not counted")) for name in evaluation.evidence.absent]
     return rows
 
 
@@ -88,7 +90,7 @@ def sentences(evaluation: RunsEvaluation) -> list[str]:
         )
     if evidence.absent:
         listed = "; ".join(f"{name} ({why})" for name, why in evidence.absent.items())
-        said.append(f"Not there to be lost, as the model alone does not have it: {listed}.")
+        said.append(f"Not counted as damage, as it is hardly there in the model alone: {listed}.")
     said.append(caricature_note(evaluation.caricature, verdict.given))
     if evaluation.generalising is not None:
         said.append(_on_generalising(evaluation.generalising, evaluation.target))

@@ -63,9 +63,10 @@ def _groups(passes: "Passes", soft: int, texts: Sequence[Neutral]) -> list[list[
 
 
 def _most_candidates(passes: "Passes", soft: int, group: Sequence[Neutral]) -> int:
-    positions = len(group) * (soft + max(len(text.tokens) for text in group))
-    kept = len({read.position for text in group for read in text.reads})
-    return min(passes.positions_per_pass // positions, MOST_LOGITS // (len(group) * kept * passes.vocabulary_size))
+    longest = soft + max(len(text.tokens) for text in group)
+    kept = len({read.position for text in group for read in text.reads}) if passes.keeps_logits else longest
+    logits = len(group) * kept * passes.vocabulary_size
+    return min(passes.positions_per_pass // (len(group) * longest), MOST_LOGITS // logits)
 
 
 def _sums(passes: "Passes", prompts: "torch.Tensor", group: Sequence[Neutral]) -> Floats:
@@ -73,15 +74,20 @@ def _sums(passes: "Passes", prompts: "torch.Tensor", group: Sequence[Neutral]) -
     import torch
 
     try:
-        before = _log_probabilities(passes, prompts[:1, :0], group)
-        parts = [divergence(before, batch).double().sum(dim=-1) for batch in _batches(passes, prompts, group)]
+        return _sums_at_once(passes, prompts, group)
     except torch.OutOfMemoryError:
         if len(group) == 1:
             raise
-    else:
-        return np.asarray(torch.cat(parts).cpu().numpy())
-    half = len(group) // 2  # what the failed pass held is free by now
+    half = len(group) // 2  # here what the failed pass held is free
     return _sums(passes, prompts, group[:half]) + _sums(passes, prompts, group[half:])
+
+
+def _sums_at_once(passes: "Passes", prompts: "torch.Tensor", group: Sequence[Neutral]) -> Floats:
+    import torch
+
+    before = _log_probabilities(passes, prompts[:1, :0], group)
+    parts = [divergence(before, batch).double().sum(dim=-1) for batch in _batches(passes, prompts, group)]
+    return np.asarray(torch.cat(parts).cpu().numpy())
 
 
 def _sum_with_gradient(passes: "Passes", prompt: "torch.Tensor", group: Sequence[Neutral]) -> tuple[float, Floats]:
@@ -89,20 +95,27 @@ def _sum_with_gradient(passes: "Passes", prompt: "torch.Tensor", group: Sequence
     import torch
 
     try:
-        leaf = prompt.detach().clone().requires_grad_()
-        before = _log_probabilities(passes, prompt[:, :0], group)
-        drift = divergence(before, _log_probabilities(passes, leaf, group)).double().sum()
-        (slope,) = torch.autograd.grad(drift, leaf)
-        return drift.item(), slope[0].double().cpu().numpy()
+        return _sum_with_gradient_at_once(passes, prompt, group)
     except torch.OutOfMemoryError:
         if len(group) == 1:
             longest = prompt.shape[1] + len(group[0].tokens)
             raise ModelError(f"a neutral text of {longest} tokens and its gradient do not fit in memory") from None
     half = len(group) // 2
-    (one, slope_of_one), (other, slope_of_other) = (
-        _sum_with_gradient(passes, prompt, part) for part in (group[:half], group[half:])
-    )
+    one, slope_of_one = _sum_with_gradient(passes, prompt, group[:half])
+    other, slope_of_other = _sum_with_gradient(passes, prompt, group[half:])
     return one + other, slope_of_one + slope_of_other
+
+
+def _sum_with_gradient_at_once(
+    passes: "Passes", prompt: "torch.Tensor", group: Sequence[Neutral]
+) -> tuple[float, Floats]:
+    import torch
+
+    leaf = prompt.detach().clone().requires_grad_()
+    before = _log_probabilities(passes, prompt[:, :0], group)
+    drift = divergence(before, _log_probabilities(passes, leaf, group)).double().sum()
+    (slope,) = torch.autograd.grad(drift, leaf)
+    return drift.item(), slope[0].double().cpu().numpy()
 
 
 def _batches(passes: "Passes", prompts: "torch.Tensor", group: Sequence[Neutral]) -> Iterator["torch.Tensor"]:

@@ -30,7 +30,7 @@ from hofsteer.respondent.conversation import converse
 from hofsteer.respondent.drift import drift_of, drift_with_gradient
 from hofsteer.respondent.generate import generated_responses
 from hofsteer.respondent.loading import load_model
-from hofsteer.respondent.neutral import MOST_SURPRISAL, Neutral, load_exchanges, render_neutral, surprisal
+from hofsteer.respondent.neutral import FEWEST_TEXTS, MOST_SURPRISAL, Neutral, load_exchanges, render_neutral, surprisal
 from hofsteer.respondent.passes import Passes
 from hofsteer.respondent.render import Read, Rendered, by_option, render
 from hofsteer.respondent.vocabulary import Vocabulary
@@ -232,10 +232,11 @@ class HFRespondent(Respondent):
         """The neutral text that searches are told of, as far as the model writes it; all if it writes none."""
         if self._neutral is None:
             texts = render_neutral(load_exchanges("told"), self.tokenizer, self.settings.template)
-            self._neutral = self._written(texts)
-            if not self._neutral:
-                log.warning("%s writes none of the neutral text: its drift says little", self.settings.id)
-                self._neutral = texts
+            written = self._written(texts)
+            if len(written) < FEWEST_TEXTS:
+                said = "%s would write %d of the %d neutral answers: its drift says little"
+                log.warning(said, self.settings.id, len(written), len(texts))
+            self._neutral = written or texts
         return self._neutral
 
     def held_out_neutral(self) -> tuple[Neutral, ...]:
@@ -245,7 +246,7 @@ class HFRespondent(Respondent):
     def _written(self, texts: tuple[Neutral, ...]) -> tuple[Neutral, ...]:
         """Return the texts whose answers the model alone finds likely enough; one that gives no numbers has none."""
         found = surprisal(self.passes, self._no_prompt(), texts)
-        return tuple(text for text, nats in zip(texts, found, strict=True) if nats <= MOST_SURPRISAL)
+        return tuple(text for text, cost in zip(texts, found, strict=True) if cost <= MOST_SURPRISAL)
 
     def _no_prompt(self) -> torch.Tensor:
         return self._to_device(np.zeros((1, 0, self.width), dtype=np.float32))

@@ -41,7 +41,7 @@ class Passes:
         self.batch_size = batch_size  # candidates of one pass at most
         self.positions_per_pass = POSITIONS_PER_PASS.get(self.device.type, POSITIONS_PER_PASS["cpu"])
         self.uses_trie = True  # until it is found not to give what the reference path gives
-        self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self.keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters  # only where they are read
         self._checked = np.zeros(3, dtype=np.int64)  # the largest `_extent` on which both paths were compared
         self._masks: dict[int, tuple[Masks, torch.Tensor]] = {}  # by the length of the rows
         self._layouts: dict[tuple[int, tuple[tuple[int, ...], ...]], tuple[Trie, Layout]] = {}
@@ -258,10 +258,10 @@ class Passes:
     def _logits(self, embeds: torch.Tensor, mask: Any, kept: list[int], **options: Any) -> torch.Tensor:
         """Return the logits (rows, kept, vocabulary) at some positions."""
         at = torch.tensor(kept, device=self.device)
-        if self._keeps_logits:
+        if self.keeps_logits:
             options["logits_to_keep"] = at
         logits = self.model(inputs_embeds=embeds, attention_mask=mask, use_cache=False, **options).logits
-        return cast(torch.Tensor, logits if self._keeps_logits else logits[:, at])
+        return cast(torch.Tensor, logits if self.keeps_logits else logits[:, at])
 
 
 def _graph_of(prompts: torch.Tensor) -> AbstractContextManager[Any]:
