@@ -18,7 +18,7 @@ invented country stands among the real ones, at its true place on `ivs10`. `verd
 `--start persona` is the positive control: every search, also of a control, starts from the rows of its own country's
 persona ("You live in Japan."), of which the truth of the world holds, and has as many tokens. Twins and the country
 known in one wording are left out, as a persona tells what their survey scores do not; all controls are countries, as
-nonsense has no persona. `--drift-penalty` puts a price on the drift in every search. Give each a folder of its own.
+nonsense has no persona. `--search` and `--drift-penalty` are of every search. Give each a folder of its own.
 """
 
 import argparse
@@ -163,15 +163,13 @@ def searches_of(
     seeds: int,
     pool: Sequence[str],
     starts: Mapping[str, Mapping[str, Any]] | None = None,
-    drift_penalty: float = 0.0,
+    common: Mapping[str, Any] | None = None,
 ) -> list[Search]:
     """Return all searches in their order: seed by seed over the cases, then the pool.
 
-    `starts` has the settings of a target's start, `drift_penalty` is in points for each nat a token.
+    `starts` has the settings of each target's start, `common` those of all searches.
     """
-    settings = {
-        code: {"objective.drift_penalty": drift_penalty, **(starts[code] if starts else {})} for code in (*codes, *pool)
-    }
+    settings = {code: {**(common or {}), **(starts[code] if starts else {})} for code in (*codes, *pool)}
     own = [Search(code, seed, f"{code}/{seed}", settings[code]) for seed in range(seeds) for code in codes]
     led = [Search(code, FIRST_SEED + n, f"{POOL}/{code}", settings[code]) for n, code in enumerate(pool)]
     return own + led
@@ -324,7 +322,8 @@ def main(given: list[str] | None = None) -> None:
         targets = all_targets(out, respondent, arguments.start)
         pool = [code for code in targets if code not in CASES_FROM[arguments.start]][: arguments.pool]
         starts = persona_starts(targets, respondent) if arguments.start == PERSONA else None
-        searches = searches_of(arguments.targets, arguments.seeds, pool, starts, arguments.drift_penalty)
+        common = {"search.name": arguments.search, "objective.drift_penalty": arguments.drift_penalty}
+        searches = searches_of(arguments.targets, arguments.seeds, pool, starts, common)
         for search in searches:
             check_same(search, out, arguments.budget, arguments.dtype)
         share, shares = arguments.share or (1, 1)
@@ -365,6 +364,7 @@ def _arguments(given: list[str] | None) -> tuple[argparse.ArgumentParser, argpar
     parser.add_argument("--budget", type=_whole, default=800, help="evaluations of each search (%(default)s)")
     parser.add_argument("--pool", type=_whole, help="how many of the controls that the cases share (default: all)")
     parser.add_argument("--start", choices=(NOISE, PERSONA), default=NOISE, help="of every search (%(default)s)")
+    parser.add_argument("--search", default="gauss-newton", help="of every target, such as adam (%(default)s)")
     parser.add_argument(
         "--drift-penalty", type=float, default=0.0, help="points for each nat a token, in every search (%(default)g)"
     )
@@ -395,7 +395,9 @@ def _table_of(targets: Sequence[Target], dimensions: Sequence[str]) -> str:
 
 
 def _result(arguments: argparse.Namespace, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    about = {name: getattr(arguments, name) for name in ("budget", "dtype", "seeds", "start", "drift_penalty")}
+    about = {
+        name: getattr(arguments, name) for name in ("budget", "dtype", "seeds", "start", "search", "drift_penalty")
+    }
     return {"schema": 1, **about, "cases": list(lines)}
 
 

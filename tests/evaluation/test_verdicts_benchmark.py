@@ -94,13 +94,14 @@ def test_the_positive_control_starts_every_search_from_its_own_persona(world, tm
     starts = persona_starts(targets, Respondent.from_pretrained("mini", device="cpu"))
     assert starts["JPN"] == {"space.start": "text:You live in Japan.", "space.tokens": 7}
     assert starts["COUPLED-1"] == {"space.start": "text:You live in Nirbozbu.", "space.tokens": 11}
-    searches = searches_of(cases, 2, pool, starts, drift_penalty=50.0)
+    common = {"search.name": "adam", "objective.drift_penalty": 50.0}
+    searches = searches_of(cases, 2, pool, starts, common)
     assert {len(controls_for(code, searches, targets)) for code in cases} == {39}
     for search in searches:
         config = config_of(search, tmp_path, 64)
         assert config.space.start.startswith("text:You live in ")
         assert config.space.tokens == search.settings["space.tokens"]
-        assert config.objective.drift_penalty == 50
+        assert (config.search.name, config.objective.drift_penalty) == ("adam", 50)
 
 
 def test_a_search_goes_on_and_other_settings_are_refused(world, targets, tmp_path):
