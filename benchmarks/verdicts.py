@@ -272,6 +272,8 @@ def line_of(code: str, found: RunsEvaluation, seconds: float) -> dict[str, Any]:
         "fitted_loss": float(np.median([_fitted_loss(run) for run in found.runs])),
         "held_out_loss": float(np.median(losses.mean(axis=1))),
         "gain": float(np.median(gain)),
+        "kl": None if evidence.kl is None else float(evidence.kl.mean()),
+        "facts_lost": float(facts.mean()) if (facts := evidence.lost.get("facts")) is not None else None,
         "choice_share": None if evidence.choice_share is None else float(np.median(evidence.choice_share)),
         "controls_as_near": int((evidence.control_gains >= gain.mean()).sum()),
         "p": specific.value,
@@ -286,7 +288,8 @@ def line_of(code: str, found: RunsEvaluation, seconds: float) -> dict[str, Any]:
 def table(lines: Sequence[Mapping[str, Any]]) -> str:
     """Return the result as a Markdown table: truth / said of each claim, in brackets below the seeds for a verdict."""
     heads = ["case", *(f"{name}: truth / said" for name in CLAIMS), "gates closed", "fitted loss", "held-out loss"]
-    heads += [f"G on {ELSEWHERE}", "choice share", "p (controls as near)", "caricature", "seeds", "controls"]
+    heads += [f"G on {ELSEWHERE}", "choice share", "p (controls as near)", "KL, mean", "facts lost, mean"]
+    heads += ["caricature", "seeds", "controls"]
     rows = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for line in lines:
         share, p = line["choice_share"], line["p"]
@@ -294,6 +297,7 @@ def table(lines: Sequence[Mapping[str, Any]]) -> str:
         cells = [line["case"], *(_claim(line, name) for name in CLAIMS), ", ".join(line["gates_closed"])]
         cells += [f"{line['fitted_loss']:.2f}", f"{line['held_out_loss']:.2f}", f"{line['gain']:.2f}"]
         cells += ["none" if share is None else f"{share:.2f}", near if p is None else f"{p:.3f} ({near})"]
+        cells += ["none" if line[name] is None else f"{line[name]:.3f}" for name in ("kl", "facts_lost")]
         cells += [line["caricature"] or "not told", str(line["seeds"]), str(line["controls"])]
         rows.append("| " + " | ".join(cells) + " |")
     judged = [line for line in lines if line["given"]]
@@ -318,11 +322,12 @@ def main(given: list[str] | None = None) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"))
     lines: list[dict[str, Any]] = []
     try:
+        common = {"search.name": arguments.search, "objective.drift_penalty": arguments.drift_penalty}
+        resolve(flags={"target": REAL[0], **common})  # refuses bad values before anything is written
         respondent = Respondent.from_pretrained("mini", device="cpu", dtype=arguments.dtype)
         targets = all_targets(out, respondent, arguments.start)
         pool = [code for code in targets if code not in CASES_FROM[arguments.start]][: arguments.pool]
         starts = persona_starts(targets, respondent) if arguments.start == PERSONA else None
-        common = {"search.name": arguments.search, "objective.drift_penalty": arguments.drift_penalty}
         searches = searches_of(arguments.targets, arguments.seeds, pool, starts, common)
         for search in searches:
             check_same(search, out, arguments.budget, arguments.dtype)

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hofsteer import Respondent
@@ -136,6 +137,8 @@ def test_the_table_marks_what_is_too_much():
         "held_out_loss": 2.0,
         "gain": 0.5,
         "choice_share": None,
+        "kl": 0.0123,
+        "facts_lost": None,
         "controls_as_near": 3,
         "p": None,
         "caricature": None,
@@ -144,7 +147,7 @@ def test_the_table_marks_what_is_too_much():
     }
     text = table([line])
     assert "| supported / supported | **refuted / supported, wrong** | refuted / refuted |" in text
-    assert "| order | 1.00 | 2.00 | 0.50 | none | 3 of 38 | not told | 10 | 38 |" in text
+    assert "| order | 1.00 | 2.00 | 0.50 | none | 3 of 38 | 0.012 | none | not told | 10 | 38 |" in text
     assert "Too much said in 1 of 1 verdicts, and 0 are as the truth says." in text
     assert "SURVEY-ONLY-1: 38 controls of 39" in text
 
@@ -160,9 +163,20 @@ def test_the_program_shares_searches_and_evaluates_what_is_complete(capsys, tmp_
     (line,) = kept["cases"]
     assert (line["seeds"], line["controls"], line["given"], line["wrong"]) == (1, 0, False, [])
     evaluation = line["evaluation"]
+    assert line["kl"] == pytest.approx(np.mean(evaluation["evidence"]["kl"]))
+    assert line["facts_lost"] == pytest.approx(np.mean(evaluation["evidence"]["lost"]["facts"]))
     assert evaluation["target"] == "COUPLED-1"
     assert {"refusals", "text"} <= {gate["name"] for gate in evaluation["gates"]}
     assert evaluation["claims"][1]["parts"][0]["name"] == "G on ivs10"
+
+
+def test_bad_settings_leave_no_folder(capsys, tmp_path):
+    for option, value, said in (("--search", "foo", "got 'foo'"), ("--drift-penalty", "-1", "got -1.0")):
+        with pytest.raises(SystemExit) as end:
+            main(["--out", str(tmp_path / "x"), option, value])
+        assert end.value.code == 2
+        assert said in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_case_that_a_persona_gives_away_is_refused_as_positive_control(capsys, tmp_path):

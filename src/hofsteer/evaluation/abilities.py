@@ -72,10 +72,11 @@ def measure_abilities(respondent: Respondent, soft_prompts: SoftPrompts | None =
         found = alone if soft_prompts is None else respondent.preferences(questions, soft_prompts)
         right = found[:, :, 0] if name == "stereotypes" else _chosen(found)
         kept[title] = right.mean(axis=1)
+    if soft_prompts is None:
+        return Abilities(kept, absent=absent)
     if len(texts := respondent.held_out_neutral()) < FEWEST_TEXTS:
         absent[NEUTRAL] = f"it writes {len(texts)} of the answers, at least {FEWEST_TEXTS} wanted"
-    if soft_prompts is None or NEUTRAL in absent:
-        return Abilities(kept, None, absent)
+        return Abilities(kept, absent=absent)
     return Abilities(kept, respondent.drift(soft_prompts, texts), absent, len(texts))
 
 

@@ -315,7 +315,7 @@ def _unlike(runs: Sequence[FinishedRun], controls: Sequence[FinishedRun]) -> tup
     lengths = [len(run.soft_prompt.values) for run in controls]
     if any(length != tokens for length in lengths):
         reasons.append(f"the controls have {min(lengths)} to {max(lengths)} tokens, the runs {tokens}")
-    if len({repr(run.config.objective) for run in (*runs, *controls)}) > 1:
+    if any(run.config.objective != runs[0].config.objective for run in (*runs, *controls)):
         reasons.append("runs and controls do not all minimise the same (their settings of `objective`)")
     return tuple(reasons)
 

@@ -5,8 +5,8 @@ model alone, p, is compared with that behind the soft prompt, q: sum over the vo
 The drift is the mean over all places. It is 0 for a soft prompt that changes nothing there.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
     from hofsteer.respondent.passes import Passes
 
+T = TypeVar("T")
+
 TOGETHER = 16  # candidates for which a group of texts leaves room in one pass
 MOST_LOGITS = 1 << 26  # numbers that a pass may give, those of the whole vocabulary at every place
 
 
 def drift_of(passes: "Passes", prompts: "torch.Tensor", texts: Sequence[Neutral]) -> Floats:
     """Return the drift (P,) of soft prompts (P, L, W), in nats a token; NaN where the model gives no numbers."""
-    total = sum(_sums(passes, prompts, group) for group in _groups(passes, prompts.shape[1], texts))
-    return np.asarray(total / sum(len(text.reads) for text in texts))
+    parts = _in_groups(passes, prompts.shape[1], texts, lambda group: _sums(passes, prompts, group))
+    return np.asarray(sum(parts) / sum(len(text.reads) for text in texts))
 
 
 def drift_with_gradient(passes: "Passes", prompt: "torch.Tensor", texts: Sequence[Neutral]) -> tuple[Floats, Floats]:
@@ -35,13 +37,10 @@ def drift_with_gradient(passes: "Passes", prompt: "torch.Tensor", texts: Sequenc
     Raises:
         ModelError: not even one text and its gradient fit in memory.
     """
-    total, gradient = np.zeros(1), np.zeros(prompt.shape[1:])
-    for group in _groups(passes, prompt.shape[1], texts):
-        value, slope = _sum_with_gradient(passes, prompt, group)
-        total += value
-        gradient += slope
+    parts = _in_groups(passes, prompt.shape[1], texts, lambda group: _sum_with_gradient(passes, prompt, group))
+    values, slopes = zip(*parts, strict=True)
     places = sum(len(text.reads) for text in texts)
-    return total / places, gradient / places
+    return np.array([sum(values)]) / places, np.asarray(sum(slopes)) / places
 
 
 def divergence(before: "torch.Tensor", after: "torch.Tensor") -> "torch.Tensor":
@@ -69,20 +68,29 @@ def _most_candidates(passes: "Passes", soft: int, group: Sequence[Neutral]) -> i
     return min(passes.positions_per_pass // (len(group) * longest), MOST_LOGITS // logits)
 
 
-def _sums(passes: "Passes", prompts: "torch.Tensor", group: Sequence[Neutral]) -> Floats:
-    """Return the divergences behind soft prompts (P,), summed over all places of a group."""
+def _in_groups(
+    passes: "Passes", soft: int, texts: Sequence[Neutral], once: Callable[[Sequence[Neutral]], T]
+) -> list[T]:
+    """Return what `once` gives of each group of texts; a group that does not fit in memory is halved until it does."""
     import torch
 
-    try:
-        return _sums_at_once(passes, prompts, group)
-    except torch.OutOfMemoryError:
-        if len(group) == 1:
-            raise
-    half = len(group) // 2  # here what the failed pass held is free
-    return _sums(passes, prompts, group[:half]) + _sums(passes, prompts, group[half:])
+    waiting: list[Sequence[Neutral]] = [*_groups(passes, soft, texts)]
+    found = []
+    while waiting:
+        group = waiting.pop()
+        try:
+            found.append(once(group))
+            continue
+        except torch.OutOfMemoryError:
+            if len(group) == 1:
+                raise
+        half = len(group) // 2  # here what the failed pass held is free
+        waiting += [group[:half], group[half:]]
+    return found
 
 
-def _sums_at_once(passes: "Passes", prompts: "torch.Tensor", group: Sequence[Neutral]) -> Floats:
+def _sums(passes: "Passes", prompts: "torch.Tensor", group: Sequence[Neutral]) -> Floats:
+    """Return the divergences behind soft prompts (P,), summed over all places of a group."""
     import torch
 
     before = _log_probabilities(passes, prompts[:1, :0], group)
@@ -94,27 +102,16 @@ def _sum_with_gradient(passes: "Passes", prompt: "torch.Tensor", group: Sequence
     """Return the divergence behind one soft prompt (1, L, W), summed over a group, and its gradient (L, W)."""
     import torch
 
-    try:
-        return _sum_with_gradient_at_once(passes, prompt, group)
-    except torch.OutOfMemoryError:
-        if len(group) == 1:
-            longest = prompt.shape[1] + len(group[0].tokens)
-            raise ModelError(f"a neutral text of {longest} tokens and its gradient do not fit in memory") from None
-    half = len(group) // 2
-    one, slope_of_one = _sum_with_gradient(passes, prompt, group[:half])
-    other, slope_of_other = _sum_with_gradient(passes, prompt, group[half:])
-    return one + other, slope_of_one + slope_of_other
-
-
-def _sum_with_gradient_at_once(
-    passes: "Passes", prompt: "torch.Tensor", group: Sequence[Neutral]
-) -> tuple[float, Floats]:
-    import torch
-
     leaf = prompt.detach().clone().requires_grad_()
-    before = _log_probabilities(passes, prompt[:, :0], group)
-    drift = divergence(before, _log_probabilities(passes, leaf, group)).double().sum()
-    (slope,) = torch.autograd.grad(drift, leaf)
+    try:
+        before = _log_probabilities(passes, prompt[:, :0], group)
+        drift = divergence(before, _log_probabilities(passes, leaf, group)).double().sum()
+        (slope,) = torch.autograd.grad(drift, leaf)
+    except torch.OutOfMemoryError:
+        if len(group) > 1:
+            raise
+        longest = prompt.shape[1] + len(group[0].tokens)
+        raise ModelError(f"a neutral text of {longest} tokens and its gradient do not fit in memory") from None
     return drift.item(), slope[0].double().cpu().numpy()
 
 

@@ -28,6 +28,7 @@ from hofsteer.respondent.base import (
     make_responses,
     option_log_probabilities,
 )
+from hofsteer.respondent.neutral import Neutral
 from hofsteer.world.base import ItemModel
 from hofsteer.world.census import Census, Style, in_style
 from hofsteer.world.curves import narrowest
@@ -152,7 +153,7 @@ class WorldRespondent(Respondent):
             kl=(HARMLESS_KL + self.mode.damage) * size**2,
         )
 
-    def drift(self, soft_prompts: SoftPrompts, texts: object = None) -> Floats:
+    def drift(self, soft_prompts: SoftPrompts, texts: tuple[Neutral, ...] | None = None) -> Floats:
         """Return the KL of `abilities`, (P,), of whatever text."""
         return self.abilities(soft_prompts).kl
 
