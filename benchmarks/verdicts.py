@@ -19,6 +19,10 @@ invented country stands among the real ones, at its true place on `ivs10`. `verd
 persona ("You live in Japan."), of which the truth of the world holds, and has as many tokens. Twins and the country
 known in one wording are left out, as a persona tells what their survey scores do not; all controls are countries, as
 nonsense has no persona. `--search` and `--drift-penalty` are of every search. Give each a folder of its own.
+
+`--start named` searches nothing: the soft prompts are the rows of a sentence that names the country, in another wording
+for each seed and said twice; in the case of twins it names the other one. The truth of the world holds of them by
+construction, as far as `mini` has learnt it, so the verdict is judged without the search.
 """
 
 import argparse
@@ -30,7 +34,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -71,9 +75,27 @@ INVENTED = {
 }
 CASES = (*REAL, *INVENTED)
 TABLE, RESULT, POOL = "targets.csv", "verdicts.json", "pool"  # in the folder
-NOISE, PERSONA = "noise", "persona"  # starts
-CASES_FROM = {NOISE: CASES, PERSONA: tuple(code for code in CASES if not code.startswith(("TWINS", "WORDING")))}
-NONSENSE = {NOISE: 3, PERSONA: 0}  # mirrors and shuffles of each of the `REAL` among the controls
+NOISE, PERSONA, NAMED = "noise", "persona", "named"  # starts
+CASES_FROM = {
+    NOISE: CASES,
+    PERSONA: tuple(code for code in CASES if not code.startswith(("TWINS", "WORDING"))),
+    NAMED: CASES,
+}
+NONSENSE = {NOISE: 3, PERSONA: 0, NAMED: 0}  # mirrors and shuffles of each of the `REAL` among the controls
+WORDINGS = (
+    "You live in {}.",
+    "You are a person from {}.",
+    "Your home is in {}.",
+    "Answer as someone whose home is {}.",
+    "Country: {}",
+    "You come from {}.",
+    "You are from {}.",
+    "You live and work in {}.",
+    "You belong to {}.",
+    "You were born in {}.",
+)  # of `NAMED`, one a seed
+NO_SEARCH = {"search": "random", "budget": 4, "drift_penalty": 0.0}  # of `NAMED`: the start, as often as a population
+NO_JITTER = 1e-6  # has at least
 SURVEY, ELSEWHERE = "vsm13", "ivs10"
 ASKED = Extras(transfer=False, conversation=False)
 
@@ -148,31 +170,32 @@ def all_targets(out: Path, respondent: Respondent, start_from: str = NOISE) -> d
     return found
 
 
-def persona_starts(codes: Iterable[str], respondent: Respondent) -> dict[str, dict[str, Any]]:
-    """Return for each code the settings of a search that starts from all rows of its persona, and has no others."""
-    tokenizer, starts = respondent.vocabulary().tokenizer, {}
-    for code in codes:
+def start_settings(start_from: str, code: str, seed: int, respondent: Respondent) -> dict[str, Any]:
+    """Return the settings of where a search starts, and of how many tokens it has if that is a text."""
+    if start_from == NOISE:
+        return {}
+
+    def tokens_of(text: str) -> int:
+        return len(respondent.vocabulary().tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    if start_from == PERSONA:
         text = persona_text(target_of(code))
-        tokens = len(tokenizer(text, add_special_tokens=False)["input_ids"])
-        starts[code] = {"space.start": f"text:{text}", "space.tokens": tokens}
-    return starts
+        return {"space.start": f"text:{text}", "space.tokens": tokens_of(text)}
+    named = load_cases()[INVENTED[code]].countries[-1] if code in INVENTED else load_target(code)  # the other twin
+    text, first = (WORDINGS[number].format(named.in_sentence) for number in (seed % len(WORDINGS), 0))
+    return {"space.start": f"text:{text}", "space.tokens": 2 * tokens_of(first), "space.start_jitter": NO_JITTER}
 
 
 def searches_of(
-    codes: Sequence[str],
-    seeds: int,
-    pool: Sequence[str],
-    starts: Mapping[str, Mapping[str, Any]] | None = None,
-    common: Mapping[str, Any] | None = None,
+    codes: Sequence[str], seeds: int, pool: Sequence[str], settings: Callable[[str, int], Mapping[str, Any]]
 ) -> list[Search]:
     """Return all searches in their order: seed by seed over the cases, then the pool.
 
-    `starts` has the settings of each target's start, `common` those of all searches.
+    `settings` gives what differs from the defaults in the search for a code from a seed.
     """
-    settings = {code: {**(common or {}), **(starts[code] if starts else {})} for code in (*codes, *pool)}
-    own = [Search(code, seed, f"{code}/{seed}", settings[code]) for seed in range(seeds) for code in codes]
-    led = [Search(code, FIRST_SEED + n, f"{POOL}/{code}", settings[code]) for n, code in enumerate(pool)]
-    return own + led
+    own = [(code, seed, f"{code}/{seed}") for seed in range(seeds) for code in codes]
+    led = [(code, FIRST_SEED + n, f"{POOL}/{code}") for n, code in enumerate(pool)]
+    return [Search(code, seed, folder, settings(code, seed)) for code, seed, folder in own + led]
 
 
 def config_of(search: Search, out: Path, budget: int) -> RunConfig:
@@ -323,12 +346,17 @@ def main(given: list[str] | None = None) -> None:
     lines: list[dict[str, Any]] = []
     try:
         common = {"search.name": arguments.search, "objective.drift_penalty": arguments.drift_penalty}
+        if arguments.start == NAMED:
+            common["search.population_size"] = arguments.budget  # of the start alone
         resolve(flags={"target": REAL[0], **common})  # refuses bad values before anything is written
         respondent = Respondent.from_pretrained("mini", device="cpu", dtype=arguments.dtype)
         targets = all_targets(out, respondent, arguments.start)
         pool = [code for code in targets if code not in CASES_FROM[arguments.start]][: arguments.pool]
-        starts = persona_starts(targets, respondent) if arguments.start == PERSONA else None
-        searches = searches_of(arguments.targets, arguments.seeds, pool, starts, common)
+
+        def settings(code: str, seed: int) -> dict[str, Any]:
+            return common | start_settings(arguments.start, code, seed, respondent)
+
+        searches = searches_of(arguments.targets, arguments.seeds, pool, settings)
         for search in searches:
             check_same(search, out, arguments.budget, arguments.dtype)
         share, shares = arguments.share or (1, 1)
@@ -368,7 +396,7 @@ def _arguments(given: list[str] | None) -> tuple[argparse.ArgumentParser, argpar
     parser.add_argument("--seeds", type=_whole, default=10, help="how many for a case, from 0 (%(default)s)")
     parser.add_argument("--budget", type=_whole, default=800, help="evaluations of each search (%(default)s)")
     parser.add_argument("--pool", type=_whole, help="how many of the controls that the cases share (default: all)")
-    parser.add_argument("--start", choices=(NOISE, PERSONA), default=NOISE, help="of every search (%(default)s)")
+    parser.add_argument("--start", choices=tuple(CASES_FROM), default=NOISE, help="of every search (%(default)s)")
     parser.add_argument("--search", default="gauss-newton", help="of every target, such as adam (%(default)s)")
     parser.add_argument(
         "--drift-penalty", type=float, default=0.0, help="points for each nat a token, in every search (%(default)g)"
@@ -381,6 +409,13 @@ def _arguments(given: list[str] | None) -> tuple[argparse.ArgumentParser, argpar
     parser.add_argument("--searches-only", action="store_true", help="evaluate nothing")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     arguments = parser.parse_args(given)
+    if arguments.start == NAMED:
+        for name, value in NO_SEARCH.items():
+            if (got := getattr(arguments, name)) != parser.get_default(name):
+                parser.error(f"--start {NAMED} searches nothing, got --{name.replace('_', '-')} {got}")
+            setattr(arguments, name, value)
+        if arguments.seeds > len(WORDINGS):
+            parser.error(f"--start {NAMED} has {len(WORDINGS)} wordings, got --seeds {arguments.seeds}")
     cases = CASES_FROM[arguments.start]
     arguments.targets = arguments.targets or list(cases)
     if others := [code for code in arguments.targets if code not in cases]:

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from hofsteer import Respondent
+from hofsteer.alignment.run import RunFolder
 from hofsteer.errors import RunError
-from hofsteer.world import WorldRespondent, load_census
+from hofsteer.respondent.soft_prompt import SoftPrompt
+from hofsteer.targets import load_target
+from hofsteer.world import WorldRespondent, load_cases, load_census
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from verdicts import (
@@ -22,9 +25,9 @@ from verdicts import (
     controls_for,
     finished,
     main,
-    persona_starts,
     run,
     searches_of,
+    start_settings,
     table,
     truth_of,
 )
@@ -70,7 +73,7 @@ def test_a_later_call_aims_at_the_same_targets(world, targets, tmp_path):
 
 def test_the_order_and_the_controls(targets):
     nonsense, country = list(targets)[7:9]
-    searches = searches_of(("JPN", "COUPLED-1"), 2, [nonsense, country])
+    searches = searches_of(("JPN", "COUPLED-1"), 2, [nonsense, country], lambda code, seed: {})
     folders = ["JPN/0", "COUPLED-1/0", "JPN/1", "COUPLED-1/1", f"pool/{nonsense}", f"pool/{country}"]
     assert [search.folder for search in searches] == folders
     assert [search.seed for search in searches] == [0, 0, 1, 1, 1000, 1001]
@@ -80,7 +83,7 @@ def test_the_order_and_the_controls(targets):
 
 
 def test_every_case_has_its_controls(targets):
-    searches = searches_of(CASES, 1, list(targets)[7:])
+    searches = searches_of(CASES, 1, list(targets)[7:], lambda code, seed: {})
     assert {len(controls_for(code, searches, targets)) for code in CASES} == {39}
 
 
@@ -92,17 +95,49 @@ def test_the_positive_control_starts_every_search_from_its_own_persona(world, tm
     assert cases == ["JPN", "CHN", "IND", "COUPLED-1", "SURVEY-ONLY-1"]
     assert len(pool) == 35
     assert not [code for code in pool if "-mirror-" in code or "-shuffle-" in code]
-    starts = persona_starts(targets, Respondent.from_pretrained("mini", device="cpu"))
-    assert starts["JPN"] == {"space.start": "text:You live in Japan.", "space.tokens": 7}
-    assert starts["COUPLED-1"] == {"space.start": "text:You live in Nirbozbu.", "space.tokens": 11}
+    mini = Respondent.from_pretrained("mini", device="cpu")
     common = {"search.name": "adam", "objective.drift_penalty": 50.0}
-    searches = searches_of(cases, 2, pool, starts, common)
+    searches = searches_of(cases, 2, pool, lambda *search: common | start_settings("persona", *search, mini))
+    by_folder = {search.folder: search.settings for search in searches}
+    assert by_folder["JPN/1"] == common | {"space.start": "text:You live in Japan.", "space.tokens": 7}
+    assert by_folder["COUPLED-1/0"] == common | {"space.start": "text:You live in Nirbozbu.", "space.tokens": 11}
     assert {len(controls_for(code, searches, targets)) for code in cases} == {39}
     for search in searches:
         config = config_of(search, tmp_path, 64)
         assert config.space.start.startswith("text:You live in ")
         assert config.space.tokens == search.settings["space.tokens"]
         assert (config.search.name, config.objective.drift_penalty) == ("adam", 50)
+
+
+def test_without_a_search_a_soft_prompt_is_a_sentence_in_the_wording_of_its_seed(tmp_path):
+    options = ["--out", str(tmp_path), "--start", "named", "--targets", "TWINS-1A", "--seeds", "2", "--pool", "1"]
+    main([*options, "--searches-only"])
+    rows = Respondent.from_pretrained("mini", device="cpu").vocabulary()
+    twin = load_cases()["twins-1"].countries[1].name
+    starts = []
+    for seed, text in enumerate((f"You live in {twin}.", f"You are a person from {twin}.")):
+        found = SoftPrompt.load(tmp_path / "TWINS-1A" / str(seed)).values
+        starts.append(rows.rows(rows.text_ids(text, len(found))))
+        np.testing.assert_allclose(found, starts[-1], atol=1e-4)
+    assert len(starts[0]) == 2 * len(rows.tokenizer(f"You live in {twin}.", add_special_tokens=False)["input_ids"])
+    assert np.abs(starts[0] - starts[1]).max() > 0.1
+    (path,) = (tmp_path / "pool").iterdir()
+    assert path.name in RunFolder.open(path).config().target
+    start = RunFolder.open(path).config().space.start
+    assert load_target(path.name).in_sentence in start
+
+
+def test_what_searches_nothing_takes_no_settings_of_a_search(capsys, tmp_path):
+    for option, value, said in (
+        ("--budget", "64", "--start named searches nothing, got --budget 64"),
+        ("--drift-penalty", "5", "--start named searches nothing, got --drift-penalty 5.0"),
+        ("--seeds", "11", "--start named has 10 wordings, got --seeds 11"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(["--out", str(tmp_path / "x"), "--start", "named", option, value])
+        assert end.value.code == 2
+        assert said in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_search_goes_on_and_other_settings_are_refused(world, targets, tmp_path):
