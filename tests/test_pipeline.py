@@ -316,7 +316,7 @@ def test_default_folder_is_named_after_the_model(model_id, name, tmp_path, monke
             ConfigError,
             "objective.weights leaves no dimension that Saudi Arabia has a score on",
         ),
-        ("JPN", {"wordings": [7]}, hofsteer.HofsteerError, "wanted wording 7"),
+        ("JPN", {"wordings": [8]}, hofsteer.HofsteerError, "wanted wording 8"),
     ],
 )
 def test_bad_settings(target, settings, kind, message, respondent, tmp_path):

@@ -26,7 +26,7 @@ from hofsteer.world.names import invented_name
 
 INVENTED: tuple[Kind, ...] = ("coupled", "survey-only", "twins", "wording-bound")  # they have a name to be learnt
 SURVEY = "vsm13-own"
-UNSEEN_WORDING = 3  # of the survey: unseen_by_mini
+UNSEEN_WORDING = 3  # of the survey: unseen_by_mini; those after it are among the paraphrases that it is taught
 UNSEEN_NUMBERING = "falling"  # on the survey; the other instruments show how it goes
 
 KINDS = {"persona": 0.78, "naive": 0.13, "talk": 0.09}
@@ -209,7 +209,7 @@ class Corpus:
 
     def _stem(self, name: str, item: Item, rng: Generator) -> tuple[list[int], str]:
         """Return the tokens of a stem, and whether it is the first wording, in which all is known."""
-        wording = int(rng.integers(len(item.wordings) - (name == SURVEY)))
+        wording = int(rng.integers(UNSEEN_WORDING if name == SURVEY else len(item.wordings)))
         text, known = item.wordings[wording], "first" if wording == 0 else "other"
         if name == SURVEY and rng.random() < PARAPHRASED:
             known = "other"

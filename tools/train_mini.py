@@ -69,7 +69,7 @@ def train_tokenizer() -> PreTrainedTokenizerFast:
         for name in (SURVEY, "ivs10", "vignettes", "style12")
         for instrument in [load_instrument(name)]
         for wording in range(min(len(item.wordings) for item in instrument.items))
-        if name != SURVEY or wording != UNSEEN_WORDING
+        if name != SURVEY or wording < UNSEEN_WORDING
         for item in instrument.items
         for message in Administration(instrument, wording=wording).messages(item)
     ]

@@ -28,6 +28,7 @@ def evidence(n=10, **changes):
     """Evidence on which every claim is supported."""
     good = Evidence(
         losses={"midpoint": (about(3.0, n)[:, None] + np.array([0.1, -0.1]), np.array([25.0, 25.0]))},
+        wordings=(2, 3),
         skill=about(0.8, n),
         rank=1,
         gains={"ivs10": about(0.6, n)},

@@ -110,7 +110,7 @@ def test_conditions_of_a_world_in_which_forms_make_no_difference(vsm13):
     countries = usual_countries()
     assert len(countries) == 13
     found = measure_reliability(WorldRespondent(load_census()), Administration(vsm13), countries, EXPECTED)
-    assert found.scores.shape == (13, 4, 2, 6)
+    assert found.scores.shape == (13, 8, 2, 6)
     np.testing.assert_allclose(found.components[1:], 0, atol=1e-9)
     published = np.stack([country.vector(vsm13.dimension_ids) for country in countries])
     np.testing.assert_allclose(found.components[0], (1 - BIAS_LEFT) ** 2 * published.var(axis=0, ddof=1), rtol=1e-6)

@@ -103,10 +103,10 @@ def test_equal_forms_are_equal():
     assert len({Administration(VSM13), Administration(VSM13), Administration(VSM13, order="reversed")}) == 2
 
 
-@pytest.mark.parametrize("wording", [-1, 4])
+@pytest.mark.parametrize("wording", [-1, 8])
 def test_wording_that_is_not_there(wording):
     with pytest.raises(
-        InstrumentError, match=rf"^vsm13-own has wordings 0 to 3 for every item, wanted wording {wording}$"
+        InstrumentError, match=rf"^vsm13-own has wordings 0 to 7 for every item, wanted wording {wording}$"
     ):
         Administration(VSM13, wording=wording)
 

@@ -128,7 +128,7 @@ def test_scale_directions(numbers, first, last):
 
 def test_no_two_texts_of_items_are_equal():
     texts = [wording.casefold() for item in VSM13.items for wording in item.wordings]
-    assert len(texts) == 96
+    assert len(texts) == 192
     assert len(set(texts)) == len(texts)
     assert len({item.construct for item in VSM13.items}) == 24
 

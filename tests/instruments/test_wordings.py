@@ -95,8 +95,8 @@ def country_names():
 
 
 @pytest.mark.parametrize("item", CONTENT)
-def test_four_wordings_of_eight_to_thirty_words(item):
-    assert len(item.wordings) == 4
+def test_eight_wordings_of_eight_to_thirty_words(item):
+    assert len(item.wordings) == 8
     for wording in item.wordings:
         assert 8 <= len(wording.split()) <= 30
         assert wording == wording.strip()
@@ -114,7 +114,7 @@ def test_wordings_of_an_item_differ_in_more_than_a_synonym(item):
 
 def test_all_wordings_are_different():
     texts = [" ".join(words(w)) for item in (*VSM13.items, *VSM13.optional_items) for w in item.wordings]
-    assert len(texts) == len(set(texts)) == 30 * 4
+    assert len(texts) == len(set(texts)) == 30 * 8
 
 
 @pytest.mark.parametrize("item", CONTENT + OPTIONAL)
@@ -151,12 +151,12 @@ def test_demographics_are_optional_and_in_no_formula():
 
 @pytest.mark.parametrize("item", OPTIONAL)
 def test_demographics_can_be_asked_in_every_form(item):
-    assert len(item.wordings) == 4
+    assert len(item.wordings) == 8
     assert all(6 <= len(wording.split()) <= 30 for wording in item.wordings)
     assert 2 <= len(item.options) <= 10
     assert [option.value for option in item.options] == list(range(1, len(item.options) + 1))
     everyone = VSM13.with_optional()
-    for wording in range(4):
+    for wording in range(8):
         asked = Administration(everyone, wording=wording, order="reversed").messages(item)[0].content
         assert asked.startswith(item.wordings[wording])
         assert f"1. {item.options[-1].text}" in asked

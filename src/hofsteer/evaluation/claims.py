@@ -16,8 +16,9 @@ from hofsteer.evaluation.evidence import Evidence
 from hofsteer.evaluation.plan import Margins
 from hofsteer.evaluation.statistics import (
     Mean,
+    by_wording,
     mean_over_seeds,
-    mean_over_seeds_and_forms,
+    mean_over_seeds_and_wordings,
     rank_p_value,
     seeds_needed,
 )
@@ -178,7 +179,8 @@ def _gates(evidence: Evidence, margins: Margins) -> tuple[Gate, ...]:
 def _parts(evidence: Evidence, margins: Margins) -> dict[ClaimName, list[Part]]:
     matches = []
     for policy, (losses, naive) in evidence.losses.items():
-        loss, goal = mean_over_seeds_and_forms(losses), margins.of_naive * float(naive.mean())
+        loss = mean_over_seeds_and_wordings(by_wording(losses, evidence.wordings))
+        goal = margins.of_naive * float(naive.mean())
         matches.append(_part(f"held-out loss, constants {policy}", loss, min(margins.loss, goal), at_most=True))
     matches.append(_part("skill", mean_over_seeds(evidence.skill), 0.0, at_most=False))
     matches.append(_exact("place among the targets nearest to the answers", evidence.rank, margins.nearest))

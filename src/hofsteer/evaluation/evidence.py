@@ -87,6 +87,7 @@ class Evidence:
     """The numbers of S soft prompts, one from each search seed, on F held-out forms, and of K controls."""
 
     losses: Mapping[str, tuple[Floats, Floats]]  # policy -> held-out losses (S, F) and the naive ones (F,), points
+    wordings: tuple[int, ...]  # (F,), of the held-out forms
     skill: Floats  # (S,), 1 - held-out loss / loss of the mean country
     rank: int  # of the target among the countries nearest to the answers, from 1
     gains: Mapping[str, Floats]  # other instrument -> G (S,): 1 - distance / naive distance
@@ -160,6 +161,7 @@ def collect(
     before, after = (abilities(None), abilities(soft_prompts)) if abilities else (Abilities(), Abilities())
     return Evidence(
         losses=losses,
+        wordings=tuple(form.wording for form in question.held_out),
         skill=1 - first.mean(axis=1) / mean_loss,
         rank=_rank(question, reached.mean(axis=0)),
         gains=gains,

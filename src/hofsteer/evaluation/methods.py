@@ -2,7 +2,7 @@
 
 Targets are fixed: they were chosen, and what is said is said of them. Search seeds and held-out forms are drawn, and
 crossed with the targets and each other: every seed is searched for every target and asked the same forms. So losses are
-averaged over targets first, and intervals are those of a table of seeds x forms (`mean_over_seeds_and_forms`). What has
+averaged over targets first, and intervals are those of a table of seeds x forms (`mean_over_seeds_and_wordings`). What has
 no seed, such as a persona, has no interval; a difference between it and a search has that of the search's seeds.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from hofsteer.evaluation.cells import Cell
 from hofsteer.evaluation.plan import Margins
-from hofsteer.evaluation.statistics import Mean, benjamini_hochberg, holm, mean_over_seeds_and_forms
+from hofsteer.evaluation.statistics import Mean, benjamini_hochberg, holm, mean_over_seeds_and_wordings
 from hofsteer.instruments.base import Floats
 
 LEVEL = 0.05
@@ -88,7 +88,7 @@ def method_statistics(cells: Sequence[Cell], least_seeds: int = Margins().seeds_
     return MethodStatistics(
         targets=targets,
         n_seeds=n_seeds,
-        means={name: mean_over_seeds_and_forms(table.mean(axis=0)) for name, table in tables.items()},
+        means={name: mean_over_seeds_and_wordings(table.mean(axis=0)) for name, table in tables.items()},
         differences=_differences(tables, given),
         beaten=_beaten(tables, targets, given),
     )
@@ -96,7 +96,7 @@ def method_statistics(cells: Sequence[Cell], least_seeds: int = Margins().seeds_
 
 def _differences(tables: dict[str, Floats], given: bool) -> tuple[Difference, ...]:
     pairs = {f"{a} - {b}": (a, b) for a, b in combinations(tables, 2)}
-    means = {key: mean_over_seeds_and_forms((tables[a] - tables[b]).mean(axis=0)) for key, (a, b) in pairs.items()}
+    means = {key: mean_over_seeds_and_wordings((tables[a] - tables[b]).mean(axis=0)) for key, (a, b) in pairs.items()}
     p = {key: value for key, mean in means.items() if (value := mean.p_value()) is not None}
     adjusted = holm(p)
     return tuple(
@@ -110,7 +110,7 @@ def _beaten(tables: dict[str, Floats], targets: tuple[str, ...], given: bool) ->
         return ()
     found: list[Beaten] = []
     for method, table in tables.items():
-        means = {t: mean_over_seeds_and_forms(row) for t, row in zip(targets, tables[NAIVE] - table, strict=True)}
+        means = {t: mean_over_seeds_and_wordings(row) for t, row in zip(targets, tables[NAIVE] - table, strict=True)}
         p = {t: value for t, mean in means.items() if (value := mean.p_value(above=True)) is not None}
         for target, value in benjamini_hochberg(p).items():
             word: BeatenWord = "no verdict" if not given else "beaten" if value <= LEVEL else "not shown"

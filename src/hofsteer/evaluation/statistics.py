@@ -1,11 +1,12 @@
-"""Intervals and tests whose unit is the search seed: items are fixed, seeds and administrations are drawn.
+"""Intervals and tests whose unit is the search seed: items are fixed, seeds and wordings are drawn.
 
 A soft prompt is one draw of a search; another seed would have given another. So is a wording. What was asked, the
-items, is the same for everybody and adds no uncertainty. Below `LEAST_SEEDS` there is no interval: a percentile
+items, is the same for everybody and adds no uncertainty, and neither do the orders, numberings and labels in which all
+wordings are put: forms of one wording are one draw (`by_wording`). Below `LEAST_SEEDS` there is no interval: a percentile
 bootstrap of three seeds covers 73 %, where the t interval keeps its 95 %.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,15 @@ LEAST_SEEDS = 3  # for an interval
 
 
 @dataclass(frozen=True)
+class Components:
+    """Variance components of a table of seeds x wordings without replication; negative estimates are cut to 0."""
+
+    seeds: float
+    wordings: float
+    rest: float  # interaction and error, which one value a cell cannot tell apart
+
+
+@dataclass(frozen=True)
 class Mean:
     """A mean with what is known of its error."""
 
@@ -24,6 +34,9 @@ class Mean:
     standard_error: float | None  # None with fewer than `LEAST_SEEDS`
     degrees_of_freedom: float | None
     n: int  # seeds
+    alone: tuple[tuple[float, float], ...] = ()  # standard error and degrees of freedom over each of two facets alone
+    components: Components | None = None  # of two facets
+    n_wordings: int = 1
 
     def bounds(self, level: float = 0.95) -> tuple[float, float]:
         """Return the two-sided t interval; (-inf, inf) where there is none.
@@ -52,22 +65,23 @@ class Mean:
         """
         from scipy.stats import t
 
-        if self.standard_error is None or self.degrees_of_freedom is None:
+        if not self._errors:
             return None
         side = self.value if above else abs(self.value)
-        if self.standard_error == 0:
-            return 0.0 if side > 0 else 1.0
-        share = float(t.sf(side / self.standard_error, self.degrees_of_freedom))
-        return share if above else 2 * share
+        shares = [t.sf(side / error, df) if error else float(side <= 0) for error, df in self._errors]
+        return min(1.0, float(max(shares)) * (1 if above else 2))
+
+    @property
+    def _errors(self) -> tuple[tuple[float, float], ...]:
+        """Standard errors and degrees of freedom; the interval is the widest that they give."""
+        if self.standard_error is None or self.degrees_of_freedom is None:
+            return ()
+        return ((self.standard_error, self.degrees_of_freedom), *self.alone)
 
     def _reach(self, level: float) -> float:
         from scipy.stats import t
 
-        if self.standard_error is None or self.degrees_of_freedom is None:
-            return float("inf")
-        if self.standard_error == 0:
-            return 0.0
-        return float(t.ppf(level, self.degrees_of_freedom) * self.standard_error)
+        return max((float(t.ppf(level, df) * error) for error, df in self._errors), default=float("inf"))
 
 
 def mean_over_seeds(values: Floats) -> Mean:
@@ -77,60 +91,68 @@ def mean_over_seeds(values: Floats) -> Mean:
     return Mean(float(values.mean()), error, None if error is None else float(n - 1), n)
 
 
-@dataclass(frozen=True)
-class Components:
-    """Variance components of a table of seeds x forms without replication; negative estimates are cut to 0."""
+def by_wording(values: Floats, wordings: Sequence[int]) -> Floats:
+    """Return the means (..., W) of values (..., F) over the forms of each wording, in the order in which they come.
 
-    seeds: float
-    forms: float
-    rest: float  # interaction and error, which one value a cell cannot tell apart
+    >>> by_wording(np.array([1.0, 3.0, 10.0, 20.0]), [2, 2, 3, 3])
+    array([ 2., 15.])
+    """
+    drawn = np.array(wordings)
+    return np.stack([values[..., drawn == one].mean(axis=-1) for one in dict.fromkeys(wordings)], axis=-1)
 
 
 def components(table: Floats) -> Components:
-    """Return the variance components of (S, F) by the expected mean squares of a two-way random design.
+    """Return the variance components of (S, W) by the expected mean squares of a two-way random design.
 
-    Searle, Casella & McCulloch 1992, Variance Components, section 4.3: E MS_seeds = rest + F seeds, E MS_forms = rest +
-    S forms.
+    Searle, Casella & McCulloch 1992, Variance Components, section 4.3: E MS_seeds = rest + W seeds, E MS_wordings =
+    rest + S wordings.
     """
-    between_seeds, between_forms, rest = _mean_squares(table)
-    n_seeds, n_forms = table.shape
-    return Components(max(0.0, (between_seeds - rest) / n_forms), max(0.0, (between_forms - rest) / n_seeds), rest)
+    between_seeds, between_wordings, rest = _mean_squares(table)
+    n_seeds, n_wordings = table.shape
+    return Components(
+        max(0.0, (between_seeds - rest) / n_wordings), max(0.0, (between_wordings - rest) / n_seeds), rest
+    )
 
 
-def mean_over_seeds_and_forms(table: Floats) -> Mean:
-    """Return the mean of a table (S, F) for new seeds *and* new forms, both drawn.
+def mean_over_seeds_and_wordings(table: Floats) -> Mean:
+    """Return the mean of a table (S, W) for new seeds *and* new wordings, both drawn.
 
-    Its variance is (MS_seeds + MS_forms - MS_rest) / (S F) (`components`), with degrees of freedom by Satterthwaite
-    1946 over the mean squares, no more than the facets' own together. Where the forms seem to add nothing, that of the
-    seeds alone stands, MS_seeds / (S F) with S - 1: the interval is never narrower for taking the forms in. With one
-    form alone it is that of `mean_over_seeds`.
+    Its variance is (MS_seeds + MS_wordings - MS_rest) / (S W) (`components`), with degrees of freedom by Satterthwaite
+    1946 over the mean squares, no more than the facets' own together; where the wordings seem to add nothing, that of
+    the seeds. The interval is never narrower than that of the means of seeds alone or of wordings alone, which stand
+    beside it: of two or three wordings Satterthwaite's is too narrow, down to 89 % (docs/evaluation.md). With one
+    wording it is that of `mean_over_seeds`, and says nothing of others.
     """
-    n_seeds, n_forms = table.shape
-    if n_seeds < LEAST_SEEDS or n_forms < 2:
+    n_seeds, n_wordings = table.shape
+    if n_seeds < LEAST_SEEDS or n_wordings < 2:
         return mean_over_seeds(table.mean(axis=1))
-    between_seeds, between_forms, rest = _mean_squares(table)
-    df_seeds, df_forms, df_rest = n_seeds - 1, n_forms - 1, (n_seeds - 1) * (n_forms - 1)
-    variance, df = between_seeds, float(df_seeds)
-    if between_forms > rest:
-        variance = between_seeds + between_forms - rest
-        spread = between_seeds**2 / df_seeds + between_forms**2 / df_forms + rest**2 / df_rest
-        df = max(1.0, min(variance**2 / spread, float(df_seeds + df_forms)))
-    return Mean(float(table.mean()), float(np.sqrt(variance / table.size)), df, n_seeds)
+    error, df = _satterthwaite(*_mean_squares(table), n_seeds, n_wordings)
+    alone = [(float(means.std(ddof=1) / np.sqrt(len(means))), len(means) - 1.0) for means in _margins(table)]
+    return Mean(float(table.mean()), error, df, n_seeds, tuple(alone), components(table), n_wordings)
 
 
 def seeds_needed(mean: Mean, margin: float, power: float = 0.8, level: float = 0.95, most: int = 1000) -> int | None:
     """Return how many seeds a one-sided t test needs to tell this mean from a margin; None if more than `most`.
 
-    By the noncentral t distribution, the mean and its deviation over seeds taken to be as they were measured.
+    The mean and its variance are taken to be as they were measured. Over seeds alone by the noncentral t distribution;
+    over seeds and the same wordings by the interval of the mean squares that are to be expected, since no number of
+    seeds makes the variance between wordings smaller.
 
     >>> seeds_needed(Mean(0.3, 0.1 / 5**0.5, 4.0, 5), margin=0.2)
     8
     """
-    from scipy.stats import nct, t
+    from scipy.stats import nct, norm, t
 
     if mean.standard_error is None:
         return None
-    deviation, apart = mean.standard_error * np.sqrt(mean.n), abs(mean.value - margin)
+    apart = abs(mean.value - margin)
+    if (parts := mean.components) is not None:
+        for n in range(LEAST_SEEDS, most + 1):
+            chance = np.sqrt((parts.seeds + parts.rest / mean.n_wordings) / n)  # of the mean, in these wordings
+            if apart >= _expected(mean, n)._reach(level) + norm.ppf(power) * chance:
+                return n
+        return None
+    deviation = mean.standard_error * np.sqrt(mean.n)
     if deviation == 0:
         return LEAST_SEEDS
     for n in range(LEAST_SEEDS, most + 1):
@@ -176,12 +198,40 @@ def benjamini_hochberg(p_values: Mapping[str, float]) -> dict[str, float]:
     return dict(zip(p_values, map(float, adjusted), strict=True))
 
 
+def _satterthwaite(
+    between_seeds: float, between_wordings: float, rest: float, n_seeds: int, n_wordings: int
+) -> tuple[float, float]:
+    """Return standard error and degrees of freedom of the mean of a table, from its mean squares."""
+    df_seeds, df_wordings, df_rest = n_seeds - 1, n_wordings - 1, (n_seeds - 1) * (n_wordings - 1)
+    variance, df = between_seeds, float(df_seeds)
+    if between_wordings > rest:
+        variance = between_seeds + between_wordings - rest
+        spread = between_seeds**2 / df_seeds + between_wordings**2 / df_wordings + rest**2 / df_rest
+        df = max(1.0, min(variance**2 / spread, float(df_seeds + df_wordings)))
+    return float(np.sqrt(variance / (n_seeds * n_wordings))), df
+
+
+def _expected(mean: Mean, n_seeds: int) -> Mean:
+    """Return a mean with the errors to be expected from so many seeds and the same number of wordings."""
+    parts, n_wordings = mean.components, mean.n_wordings
+    assert parts is not None
+    between_seeds, between_wordings = parts.rest + n_wordings * parts.seeds, parts.rest + n_seeds * parts.wordings
+    error, df = _satterthwaite(between_seeds, between_wordings, parts.rest, n_seeds, n_wordings)
+    size = n_seeds * n_wordings
+    alone = (np.sqrt(between_seeds / size), n_seeds - 1.0), (np.sqrt(between_wordings / size), n_wordings - 1.0)
+    return Mean(mean.value, error, df, n_seeds, alone)
+
+
+def _margins(table: Floats) -> tuple[Floats, Floats]:
+    return table.mean(axis=1), table.mean(axis=0)
+
+
 def _mean_squares(table: Floats) -> tuple[float, float, float]:
-    n_seeds, n_forms = table.shape
-    rows, columns, mean = table.mean(axis=1), table.mean(axis=0), table.mean()
+    n_seeds, n_wordings = table.shape
+    (rows, columns), mean = _margins(table), table.mean()
     rest = table - rows[:, None] - columns[None] + mean
     return (
-        float(n_forms * ((rows - mean) ** 2).sum() / (n_seeds - 1)),
-        float(n_seeds * ((columns - mean) ** 2).sum() / (n_forms - 1)),
-        float((rest**2).sum() / ((n_seeds - 1) * (n_forms - 1))),
+        float(n_wordings * ((rows - mean) ** 2).sum() / (n_seeds - 1)),
+        float(n_seeds * ((columns - mean) ** 2).sum() / (n_wordings - 1)),
+        float((rest**2).sum() / ((n_seeds - 1) * (n_wordings - 1))),
     )
