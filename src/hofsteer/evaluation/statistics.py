@@ -2,8 +2,8 @@
 
 A soft prompt is one draw of a search; another seed would have given another. So is a wording. What was asked, the
 items, is the same for everybody and adds no uncertainty, and neither do the orders, numberings and labels in which all
-wordings are put: forms of one wording are one draw (`by_wording`). Below `LEAST_SEEDS` there is no interval: a percentile
-bootstrap of three seeds covers 73 %, where the t interval keeps its 95 %.
+wordings are put: forms of one wording are one draw (`by_wording`). Below `LEAST_SEEDS` there is no interval: a
+percentile bootstrap of three seeds covers 73 %, where the t interval keeps its 95 %.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
