@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 
 from hofsteer import SoftPrompt
+from hofsteer.evaluation import cells, reference_rows
 
 QUICK = ("--set", "search.budget=8", "--set", "search.population_size=4", "--set", "space.tokens=2")
 ONE_FORM = ("--set", "wordings=[0]", "--set", 'orders=["listed"]')
+
+
+@pytest.fixture(autouse=True)
+def few_baselines(monkeypatch):
+    """Eight personas and ten examples before every item take a while: one test alone asks all baselines."""
+    monkeypatch.setattr(reference_rows, "BASELINES", ("naive", "persona", "random"))
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +92,26 @@ def test_runs_and_controls(hofsteer, copied, tmp_path):
 
 
 @pytest.mark.slow
+def test_every_row_of_the_design_is_in_the_table(hofsteer, copied, tmp_path, monkeypatch):
+    monkeypatch.setattr(reference_rows, "BASELINES", cells.BASELINES)
+    asked = ("evaluate", copied / "own", "--no-texts", "--no-transfer", "--no-conversation", "--out", tmp_path / "v")
+    table = hofsteer(*asked, "--json").json()
+    rows = {row["name"]: row for row in table["reference"]["rows"]}
+    without = ("flat", "mean-country", "table", "nearest")
+    assert tuple(rows) == ("steered", *cells.BASELINES, *without)
+    assert table["reference"]["left_out"] == {}
+    evidence = table["evidence"]
+    assert rows["steered"]["fitted"] == pytest.approx(np.mean(evidence["fitted_losses"]))
+    assert rows["steered"]["skill"] == pytest.approx(np.mean(evidence["skill"]))
+    assert rows["persona"]["held_out"] == pytest.approx(evidence["persona_loss"])
+    assert rows["persona-best"]["fitted"] <= rows["persona"]["fitted"]
+    page = (tmp_path / "v" / "verdict.html").read_text(encoding="utf-8")
+    for name in rows:
+        assert f"<td>{name}</td>" in page or f"<td><strong>{name}</strong></td>" in page
+    assert f"Noise floor {evidence['noise_floor']:.1f} points" in page
+
+
+@pytest.mark.slow
 def test_for_people(hofsteer, copied):
     said = " ".join(hofsteer("evaluate", copied / "own", "--plan", copied / "plan.toml").out.split())
     for words in (
@@ -94,6 +121,10 @@ def test_for_people(hofsteer, copied):
         "Matches the scores",
         "No damage",
         "No verdict: 2 search seeds, and 10",
+        "mean-country",
+        "Answer style on content-free items",
+        "cannot be parsed",
+        "whose fitted losses are",
     ):
         assert words in said
     assert "Exploratory" not in said

@@ -278,7 +278,8 @@ def _html(heads: tuple[str, ...], rows: list[tuple[bool, tuple[str, ...]]]) -> s
 
 def _word(evaluation: RunsEvaluation, claim: Claim) -> str:
     word = claim.word.upper() if evaluation.verdict.given else f"({claim.word})"
-    return f"{word}: {claim.because}; by itself {claim.alone}" if claim.because else word
+    alone = "" if claim.alone == claim.word else f"; by itself {claim.alone}"
+    return f"{word}: {claim.because}{alone}" if claim.because else word
 
 
 def _range(losses: Floats) -> str:
