@@ -84,6 +84,11 @@ def test_runs_and_controls(hofsteer, copied, tmp_path):
     assert table["exploratory"] == ["there was no plan"]
     assert len(table["evidence"]["control_gains"]) == 1
     assert len(table["evidence"]["gains"]["ivs10"]) == 2
+    evidence = table["evidence"]
+    held_out = np.mean(next(iter(evidence["losses"].values()))["steered"], axis=1)
+    spread = {"fitted": np.std(evidence["fitted_losses"], ddof=1), "held_out": np.std(held_out, ddof=1)}
+    assert evidence["loss_spread"] == pytest.approx(spread)
+    assert (len(evidence["styles"]["steered"]), evidence["texts"]) == (2, None)
     assert table["claims"][2]["alone"] == "undecided"  # one control is none
     assert json.loads((tmp_path / "v" / "verdict.json").read_text(encoding="utf-8")) == table
     page = (tmp_path / "v" / "verdict.html").read_text(encoding="utf-8")
