@@ -7,10 +7,10 @@ import pytest
 
 from hofsteer import load_target
 from hofsteer.baselines import constructed_examples
-from hofsteer.errors import InstrumentError
+from hofsteer.errors import InstrumentError, TargetError
 from hofsteer.evaluation.floor import ideal_answers
-from hofsteer.instruments import Administration
-from hofsteer.targets import load_constants
+from hofsteer.instruments import Administration, load_instrument
+from hofsteer.targets import constants_for, load_constants, target_for
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +67,13 @@ def test_examples_that_are_not_there_are_refused(vsm13):
         replace(plain, examples=(("Q99", 0),))
     with pytest.raises(InstrumentError, match="want option 0 to 4 of Q1 as an example, got 5"):
         replace(plain, examples=(("Q1", 5),))
+
+
+def test_an_instrument_with_too_many_ways_to_answer_is_refused_at_once():
+    # ten items in each score of ivs10: all 27 million ways to answer them were once looked through
+    ivs10 = load_instrument("ivs10")
+    target, constants = target_for("JPN", ivs10), constants_for(ivs10)
+    with pytest.raises(
+        TargetError, match=r"at most 200,000 ways to answer their items, got 27,648,000 for \w+ of ivs10"
+    ):
+        constructed_examples(ivs10, constants, target, ivs10.neutral_means)

@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 
 from hofsteer import SoftPrompt
+from hofsteer.evaluation import cells, reference_rows
 
 QUICK = ("--set", "search.budget=8", "--set", "search.population_size=4", "--set", "space.tokens=2")
 ONE_FORM = ("--set", "wordings=[0]", "--set", 'orders=["listed"]')
+
+
+@pytest.fixture(autouse=True)
+def few_baselines(monkeypatch):
+    """Eight personas and ten examples before every item take a while: one test alone asks all baselines."""
+    monkeypatch.setattr(reference_rows, "BASELINES", ("naive", "persona", "random"))
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +84,36 @@ def test_runs_and_controls(hofsteer, copied, tmp_path):
     assert table["exploratory"] == ["there was no plan"]
     assert len(table["evidence"]["control_gains"]) == 1
     assert len(table["evidence"]["gains"]["ivs10"]) == 2
+    evidence = table["evidence"]
+    held_out = np.mean(next(iter(evidence["losses"].values()))["steered"], axis=1)
+    spread = {"fitted": np.std(evidence["fitted_losses"], ddof=1), "held_out": np.std(held_out, ddof=1)}
+    assert evidence["loss_spread"] == pytest.approx(spread)
+    assert (len(evidence["styles"]["steered"]), evidence["texts"]) == (2, None)
     assert table["claims"][2]["alone"] == "undecided"  # one control is none
     assert json.loads((tmp_path / "v" / "verdict.json").read_text(encoding="utf-8")) == table
     page = (tmp_path / "v" / "verdict.html").read_text(encoding="utf-8")
     assert "No verdict: 2 search seeds" in page
     assert "<script" not in page
+
+
+@pytest.mark.slow
+def test_every_row_of_the_design_is_in_the_table(hofsteer, copied, tmp_path, monkeypatch):
+    monkeypatch.setattr(reference_rows, "BASELINES", cells.BASELINES)
+    asked = ("evaluate", copied / "own", "--no-texts", "--no-transfer", "--no-conversation", "--out", tmp_path / "v")
+    table = hofsteer(*asked, "--json").json()
+    rows = {row["name"]: row for row in table["reference"]["rows"]}
+    without = ("flat", "mean-country", "table", "nearest")
+    assert tuple(rows) == ("steered", *cells.BASELINES, *without)
+    assert table["reference"]["left_out"] == {}
+    evidence = table["evidence"]
+    assert rows["steered"]["fitted"] == pytest.approx(np.mean(evidence["fitted_losses"]))
+    assert rows["steered"]["skill"] == pytest.approx(np.mean(evidence["skill"]))
+    assert rows["persona"]["held_out"] == pytest.approx(evidence["persona_loss"])
+    assert rows["persona-best"]["fitted"] <= rows["persona"]["fitted"]
+    page = (tmp_path / "v" / "verdict.html").read_text(encoding="utf-8")
+    for name in rows:
+        assert f"<td>{name}</td>" in page or f"<td><strong>{name}</strong></td>" in page
+    assert f"Noise floor {evidence['noise_floor']:.1f} points" in page
 
 
 @pytest.mark.slow
@@ -94,6 +126,10 @@ def test_for_people(hofsteer, copied):
         "Matches the scores",
         "No damage",
         "No verdict: 2 search seeds, and 10",
+        "mean-country",
+        "Answer style on content-free items",
+        "cannot be parsed",
+        "whose fitted losses are",
     ):
         assert words in said
     assert "Exploratory" not in said

@@ -7,15 +7,17 @@ import pytest
 
 from hofsteer.evaluation.claims import judge
 from hofsteer.evaluation.controls import control_targets
-from hofsteer.evaluation.evidence import Evidence, Texts, gain
+from hofsteer.evaluation.evidence import Evidence, Styles, Texts, gain
 from hofsteer.evaluation.plan import Margins
 from hofsteer.instruments import Administration, load_instrument
+from hofsteer.instruments.style import StyleIndices
 from hofsteer.targets import COORDINATES, complete_countries, load_coordinates, load_target, zone_of
 from hofsteer.world import WorldRespondent, load_census
 from hofsteer.world.base import make_world
 
 MARGINS = Margins()
 HOME, AWAY = "Confucian", "Catholic Europe"  # zones
+EVEN = StyleIndices(0.0, 0.0, 0.0, 0.0)
 CLAIMS = ("matches", "carries-over", "specific", "choices", "no-damage")
 
 
@@ -29,6 +31,7 @@ def evidence(n=10, **changes):
     good = Evidence(
         losses={"midpoint": (about(3.0, n)[:, None] + np.array([0.1, -0.1]), np.array([25.0, 25.0]))},
         wordings=(2, 3),
+        fitted_losses=about(1.0, n),
         skill=about(0.8, n),
         rank=1,
         gains={"ivs10": about(0.6, n)},
@@ -38,6 +41,7 @@ def evidence(n=10, **changes):
         valid_mass=np.full((n, 24), 0.99),
         order_agreement=about(0.95, n),
         style_drift=about(0.05, n),
+        styles=Styles(EVEN, (EVEN,) * n),
         variance_kept=about(0.9, n),
         lost={"facts": about(0.005, n, 0.001)},
         kl=about(0.02, n, 0.001),
@@ -45,6 +49,13 @@ def evidence(n=10, **changes):
         persona_loss=4.0,
         persona_gains={"ivs10": 0.7},
     )
+    return replace(good, **changes)
+
+
+def written(n=10, **changes):
+    """Written answers that open every gate."""
+    names = ("refused", "unparsable", "gap", "losses", "best", "worst", "first_tokens")
+    good = Texts(**{name: np.zeros(n) for name in names}, floor=0.0, first_tokens_floor=0.0)
     return replace(good, **changes)
 
 
@@ -77,8 +88,8 @@ def test_fewer_than_ten_seeds_give_no_verdict_however_good(n):
             {"losses": {"midpoint": (np.full((10, 2), 1.0), np.array([12.0, 12.0]))}, "noise_floor": 14.0},
             "nothing-to-move",
         ),
-        ({"texts": Texts(about(0.2), about(1.0))}, "refusals"),
-        ({"texts": Texts(about(0.0), about(14.0))}, "text"),
+        ({"texts": written(refused=about(0.08), unparsable=about(0.06))}, "refusals"),
+        ({"texts": written(gap=about(14.0))}, "text"),
     ],
 )
 def test_nothing_stands_behind_a_closed_gate(changes, gate):

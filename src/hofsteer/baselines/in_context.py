@@ -7,14 +7,17 @@ so what they show is the rest of the profile.
 """
 
 from itertools import product
+from math import prod
 
 import numpy as np
 
+from hofsteer.errors import TargetError
 from hofsteer.instruments import Instrument
 from hofsteer.instruments.base import Dimension, Floats
 from hofsteer.targets import Constants, Target
 
 PER_DIMENSION = 2  # examples; with six dimensions ten stand before every question
+MOST_ANSWERS = 200_000  # ways to answer the items of a dimension, which are all looked through: seconds
 
 
 def constructed_examples(
@@ -27,6 +30,9 @@ def constructed_examples(
         constants: those that the target's scores are compared under.
         target: whose answers they are to be.
         item_means: (I,), mean answers with exactly the target's scores, in option values.
+
+    Raises:
+        TargetError: a dimension has too many items to look through all ways to answer them.
     """
     chosen: dict[str, int] = {}
     for dimension, constant in zip(instrument.dimensions, constants.values, strict=True):
@@ -40,6 +46,11 @@ def constructed_examples(
 def _nearest_answers(instrument: Instrument, dimension: Dimension, goal: float, item_means: Floats) -> dict[str, int]:
     """Return the option index of each item of a dimension: nearest in the score, then to the mean answers."""
     items = [instrument.item(item_id) for item_id, _ in dimension.weights]
+    if (ways := prod(len(item.options) for item in items)) > MOST_ANSWERS:
+        raise TargetError(
+            f"icl wants dimensions with at most {MOST_ANSWERS:,} ways to answer their items, got {ways:,} for "
+            f"{dimension.id} of {instrument.id}"
+        )
     weights = np.array([weight for _, weight in dimension.weights])
     means = np.array([item_means[instrument.item_ids.index(item.id)] for item in items])
     best: tuple[float, float, tuple[int, ...]] | None = None

@@ -1,7 +1,7 @@
 """What soft prompts for one target do, measured: the numbers behind gates and claims, one a search seed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from hofsteer.errors import ModelError
 from hofsteer.instruments import Administration, Instrument, load_instrument
 from hofsteer.instruments.base import Floats
+from hofsteer.instruments.style import StyleIndices, style_indices
 from hofsteer.respondent.base import Respondent, Responses, SoftPrompts
 from hofsteer.targets import (
     ITEM_LOSSES,
@@ -37,10 +38,43 @@ class Abilities:
 
 @dataclass(frozen=True, eq=False)
 class Texts:
-    """What written answers add, one number a seed."""
+    """What written answers to one form add, one number a seed; see `evaluation/texts.py`."""
 
-    unusable: Floats  # (S,), share of texts that are refusals or cannot be parsed
+    refused: Floats  # (S,), share of texts that are refusals
+    unparsable: Floats  # (S,), share of texts that are neither an option nor a refusal
     gap: Floats  # (S,), points between the scores of texts and of first tokens beyond the read-out floor
+    losses: Floats  # (S,), points; +inf where some item never got an answer
+    best: Floats  # (S,), points; no options in place of what cannot be used have a lower loss
+    worst: Floats  # (S,), points; none have a higher one
+    first_tokens: Floats  # (S,), points, the loss of first tokens at the same temperature and top-p
+    floor: float  # points, the read-out floor of `losses`
+    first_tokens_floor: float  # points, the read-out floor of `first_tokens`
+
+    @property
+    def unusable(self) -> Floats:
+        """Share of texts (S,) that choose no option."""
+        return self.refused + self.unparsable
+
+    def to_json(self) -> dict[str, Any]:
+        """Return them as JSON values; None where there is no loss."""
+        seeds = {name: values for name, values in self.__dict__.items() if isinstance(values, np.ndarray)}
+        return {
+            **{name: [float(v) if np.isfinite(v) else None for v in values] for name, values in seeds.items()},
+            "floor": self.floor,
+            "first_tokens_floor": self.first_tokens_floor,
+        }
+
+
+@dataclass(frozen=True)
+class Styles:
+    """Answer style on content-free items, without and with S soft prompts; see `instruments/style.py`."""
+
+    naive: StyleIndices
+    steered: tuple[StyleIndices, ...]  # (S,)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return them as JSON values."""
+        return {"naive": asdict(self.naive), "steered": [asdict(one) for one in self.steered]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +122,7 @@ class Evidence:
 
     losses: Mapping[str, tuple[Floats, Floats]]  # policy -> held-out losses (S, F) and the naive ones (F,), points
     wordings: tuple[int, ...]  # (F,), of the held-out forms
+    fitted_losses: Floats  # (S,), points, on the fitted forms under the run's own constants
     skill: Floats  # (S,), 1 - held-out loss / loss of the mean country
     rank: int  # of the target among the countries nearest to the answers, from 1
     gains: Mapping[str, Floats]  # other instrument -> G (S,): 1 - distance / naive distance
@@ -97,6 +132,7 @@ class Evidence:
     valid_mass: Floats  # (S, I), mean over held-out forms
     order_agreement: Floats  # (S,), correlation of item means, straight and reversed
     style_drift: Floats  # (S,), steps of a five-point scale on content-free items
+    styles: Styles  # on the same items
     variance_kept: Floats  # (S,), of the answers' variance on the fitted forms
     lost: Mapping[str, Floats]  # ability -> share lost (S,)
     kl: Floats | None  # (S,), nats a token
@@ -119,6 +155,11 @@ class Evidence:
     def naive_losses(self) -> Floats:
         """The naive losses (F,) under the run's own constants."""
         return next(iter(self.losses.values()))[1]
+
+    @property
+    def held_out_losses(self) -> Floats:
+        """The steered losses (S,) under the run's own constants, mean over the held-out forms."""
+        return np.asarray(next(iter(self.losses.values()))[0].mean(axis=1))
 
 
 def collect(
@@ -145,6 +186,7 @@ def collect(
     instrument = question.instrument
     naive = answers_to(respondent, question.held_out)
     steered = answers_to(respondent, question.held_out, soft_prompts)
+    fitted = answers_to(respondent, question.fitted, soft_prompts)
     persona = answers_to(respondent, [replace(form, system=question.persona) for form in question.held_out])
     goal = question.target.vector(instrument.dimension_ids)
     losses = {}
@@ -159,9 +201,11 @@ def collect(
     decides = next(iter(question.elsewhere.items()), None)
     led = np.zeros(0) if decides is None else _gains_of_each(respondent, controls, decides[1], decides[0])
     before, after = (abilities(None), abilities(soft_prompts)) if abilities else (Abilities(), Abilities())
+    drift, styles = _style(respondent, soft_prompts)
     return Evidence(
         losses=losses,
         wordings=tuple(form.wording for form in question.held_out),
+        fitted_losses=index_loss(instrument.score(fitted.probabilities) + own.values, goal).mean(axis=1),
         skill=1 - first.mean(axis=1) / mean_loss,
         rank=_rank(question, reached.mean(axis=0)),
         gains=gains,
@@ -170,8 +214,9 @@ def collect(
         item_spread=_item_spread(instrument.item_means(steered.probabilities).mean(axis=1)),
         valid_mass=steered.valid_mass.mean(axis=1),
         order_agreement=_order_agreement(respondent, soft_prompts, question.fitted),
-        style_drift=_style_drift(respondent, soft_prompts),
-        variance_kept=_variance_kept(respondent, soft_prompts, question.fitted),
+        style_drift=drift,
+        styles=styles,
+        variance_kept=_variance(instrument, fitted) / _variance(instrument, answers_to(respondent, question.fitted))[0],
         lost={name: before.kept[name] - kept for name, kept in after.kept.items()},
         kl=after.kl,
         absent=after.absent,
@@ -287,24 +332,22 @@ def _order_agreement(respondent: Respondent, soft_prompts: SoftPrompts, fitted: 
     return np.array([np.corrcoef(one)[0, 1] for one in means])
 
 
-def _style_drift(respondent: Respondent, soft_prompts: SoftPrompts) -> Floats:
-    """Return by how many steps of a five-point scale answers to content-free items move (S,), in either order."""
+def _style(respondent: Respondent, soft_prompts: SoftPrompts) -> tuple[Floats, Styles]:
+    """Return how far answers to content-free items move (S,), in steps of a five-point scale, and their style.
+
+    The first is the mean over items and both orders of what each answer moves; moves to and fro do not cancel in it.
+    """
     style = load_instrument(STYLE)
     values = style.option_values
     step = (np.nanmax(values, axis=1) - np.nanmin(values, axis=1)) / 4  # (I,)
     forms = [Administration(style, order=order) for order in ("listed", "reversed")]
-    before, after = (style.item_means(answers_to(respondent, forms, p).probabilities) for p in (None, soft_prompts))
-    return np.asarray((np.abs(after - before) / step).mean(axis=(1, 2)))
+    before, after = (answers_to(respondent, forms, prompts).probabilities for prompts in (None, soft_prompts))
+    moved = np.abs(style.item_means(after) - style.item_means(before)) / step
+    naive, *steered = (style_indices(listed, turned, style) for listed, turned in (*before, *after))
+    return np.asarray(moved.mean(axis=(1, 2))), Styles(naive, tuple(steered))
 
 
-def _variance_kept(respondent: Respondent, soft_prompts: SoftPrompts, fitted: Sequence[Administration]) -> Floats:
-    """Return the variance of answers (S,), mean over items and fitted forms, as a share of the naive one."""
-    instrument = fitted[0].instrument
-    values = np.nan_to_num(instrument.option_values)
-
-    def variance(prompts: SoftPrompts | None) -> Floats:
-        probabilities = answers_to(respondent, fitted, prompts).probabilities
-        means = instrument.item_means(probabilities)
-        return np.asarray(((probabilities * values**2).sum(axis=-1) - means**2).mean(axis=(1, 2)))
-
-    return np.asarray(variance(soft_prompts) / variance(None)[0])
+def _variance(instrument: Instrument, answers: Responses) -> Floats:
+    """Return the variance of answers (P,), in squared option values, mean over items and forms."""
+    squares = (answers.probabilities * np.nan_to_num(instrument.option_values) ** 2).sum(axis=-1)
+    return np.asarray((squares - instrument.item_means(answers.probabilities) ** 2).mean(axis=(1, 2)))

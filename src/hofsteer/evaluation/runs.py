@@ -20,6 +20,7 @@ from hofsteer.evaluation.culturalbench import Benchmark
 from hofsteer.evaluation.evidence import Evidence, Question, collect
 from hofsteer.evaluation.knowledge import Knowledge, measure_knowledge
 from hofsteer.evaluation.plan import HeldOut, Plan
+from hofsteer.evaluation.reference_rows import ReferenceRows, measure_reference_rows
 from hofsteer.evaluation.texts import measure_texts
 from hofsteer.evaluation.transfer import Transfer, measure_transfer
 from hofsteer.files import short_hash
@@ -70,6 +71,7 @@ class RunsEvaluation:
     question: Question
     evidence: Evidence
     verdict: Verdict
+    reference: ReferenceRows
     caricature: Caricature
     generalising: Generalising | None  # None: the target is no country
     exploratory: tuple[str, ...]  # why; nothing where all was done in the order of a plan
@@ -130,6 +132,7 @@ class RunsEvaluation:
                 "persona_loss": evidence.persona_loss,
                 "noise_floor": evidence.noise_floor,
                 "item_losses": {kind: losses.to_json() for kind, losses in evidence.item_losses.items()},
+                "fitted_losses": evidence.fitted_losses.tolist(),
                 "skill": evidence.skill.tolist(),
                 "rank": evidence.rank,
                 "gains": {name: gain.tolist() for name, gain in evidence.gains.items()},
@@ -138,9 +141,17 @@ class RunsEvaluation:
                 "control_zones": list(evidence.control_zones),
                 "choice_share": None if evidence.choice_share is None else evidence.choice_share.tolist(),
                 "item_spread": evidence.item_spread,
+                "loss_spread": {
+                    name: None if len(losses) < 2 else float(losses.std(ddof=1))
+                    for name, losses in (
+                        ("fitted", evidence.fitted_losses),
+                        ("held_out", evidence.held_out_losses),
+                    )
+                },
                 "valid_mass": evidence.valid_mass.mean(axis=1).tolist(),
                 "order_agreement": evidence.order_agreement.tolist(),
                 "style_drift": evidence.style_drift.tolist(),
+                "styles": evidence.styles.to_json(),
                 "variance_kept": evidence.variance_kept.tolist(),
                 "lost": {name: lost.tolist() for name, lost in evidence.lost.items()},
                 "kl": None if evidence.kl is None else evidence.kl.tolist(),
@@ -148,7 +159,9 @@ class RunsEvaluation:
                 "neutral_texts": evidence.neutral_texts,
                 "unusable_texts": None if evidence.texts is None else evidence.texts.unusable.tolist(),
                 "text_gap": None if evidence.texts is None else list(map(_finite, evidence.texts.gap)),
+                "texts": None if evidence.texts is None else evidence.texts.to_json(),
             },
+            "reference": self.reference.to_json(),
             "caricature": self.caricature.to_json(),
             "generalising": None if self.generalising is None else self.generalising.to_json(),
             "transfer": None if self.transfer is None else self.transfer.to_json(),
@@ -220,6 +233,8 @@ def evaluate_runs(
     written = measure_texts(respondent, prompts, question) if extras.texts else None
     watch("held-out forms and other instruments")
     evidence = collect(respondent, prompts, question, led, abilities, written)
+    watch("baselines and rows without a model")
+    reference = measure_reference_rows(respondent, question, evidence, prompts.shape[1])
     caricature = measure_caricature(respondent, prompts, question, decided.margins.caricature)
     watch("lines about the people of the country")
     generalising = measure_generalising(respondent, prompts, question.target)
@@ -250,6 +265,7 @@ def evaluate_runs(
         question=question,
         evidence=evidence,
         verdict=judge(evidence, decided.margins),
+        reference=reference,
         caricature=caricature,
         generalising=generalising,
         exploratory=(*exploratory, *_unlike(runs, controls)),

@@ -10,12 +10,23 @@ from hofsteer.evaluation.abilities import Generalising
 from hofsteer.evaluation.caricature import Caricature
 from hofsteer.evaluation.claims import TITLES, Claim, Part, Verdict
 from hofsteer.evaluation.conversation import Conversations
+from hofsteer.evaluation.evidence import Evidence, Styles, Texts
+from hofsteer.evaluation.reference_rows import ReferenceRows
 from hofsteer.evaluation.runs import RunsEvaluation
 from hofsteer.evaluation.statistics import mean_over_seeds
 from hofsteer.evaluation.transfer import Transfer
 from hofsteer.evaluation.zones import ZoneFinding
+from hofsteer.instruments.base import Floats
 from hofsteer.report.html import STYLE
 from hofsteer.report.knowledge import steered_note
+from hofsteer.report.reference_rows import (
+    REFERENCE_HEADS,
+    reference_caption,
+    reference_notes,
+    reference_rows,
+    reference_table,
+    reference_title,
+)
 from hofsteer.report.statement import ITEM_HEADS, MINI_STATEMENT
 from hofsteer.report.transfer import (
     TITLE,
@@ -67,6 +78,7 @@ def sentences(evaluation: RunsEvaluation) -> list[str]:
         f"On {steered.shape[1]} held-out forms: steered {steered.mean():.1f} points from {evaluation.target.name}, the "
         f"model alone {naive:.1f}, under a persona {evidence.persona_loss:.1f}; noise floor {evidence.noise_floor:.1f}."
     )
+    said += reference_notes(evaluation.reference)
     for kind, losses in evidence.item_losses.items():
         said.append(
             f"Item loss {ITEM_HEADS[kind]} on these forms, 0 to 100: steered {losses.steered.mean():.1f}, the model "
@@ -84,10 +96,10 @@ def sentences(evaluation: RunsEvaluation) -> list[str]:
     if verdict.zone is not None and (zone := zone_note(verdict, verdict.zone)):
         said.append(zone if verdict.given else f"({zone})")
     if evidence.item_spread is not None:
-        said.append(
-            f"Item means differ by {evidence.item_spread:.2f} steps between seeds (deviation, mean over items): runs "
-            "that reach one score need not have found the same answers."
-        )
+        said.append(spread_note(evidence, evidence.item_spread))
+    said.append(style_note(evidence.styles))
+    if evidence.texts is not None:
+        said.append(texts_note(evidence.texts))
     if evidence.absent:
         listed = "; ".join(f"{name} ({why})" for name, why in evidence.absent.items())
         said.append(f"Not counted as damage, as it is hardly there in the model alone: {listed}.")
@@ -129,6 +141,46 @@ def zone_note(verdict: Verdict, zone: ZoneFinding) -> str:
     )
 
 
+def spread_note(evidence: Evidence, item_spread: float) -> str:
+    """Return how far seeds differ item by item, beside how far their losses do."""
+    return (
+        f"Item means differ by {item_spread:.2f} steps between seeds (deviation, mean over items), whose fitted "
+        f"losses are {_range(evidence.fitted_losses)} and held-out losses {_range(evidence.held_out_losses)} points: "
+        "runs that reach one score need not have found the same answers."
+    )
+
+
+def style_note(styles: Styles) -> str:
+    """Return the answer style before and behind the soft prompts, mean over seeds."""
+    before = styles.naive
+
+    def moved(index: str, scale: float = 1.0) -> str:
+        after = np.mean([getattr(one, index) for one in styles.steered])
+        return f"{scale * getattr(before, index):+.2f} and {scale * after:+.2f}"
+
+    return (
+        f"Answer style on content-free items, the model alone and steered: leaning to high values "
+        f"{moved('directional', 2)} steps of a five-point scale; to end options {moved('extreme')}, to the middle one "
+        f"{moved('midpoint')}, to what is shown last {moved('position')} (0 is even answers, 1 nothing else). For "
+        "reading; the gate is on how far each answer moves."
+    )
+
+
+def texts_note(texts: Texts) -> str:
+    """Return what written answers say beside first tokens, each loss beside its read-out floor, mean over seeds."""
+    scored = np.isfinite(texts.losses)
+    silent = f" ({(~scored).sum()} of {len(scored)} seeds left an item without an answer)" if not scored.all() else ""
+    loss = f"{texts.losses[scored].mean():.1f} points from the target" if scored.any() else "no loss"
+    bounds = f"; had those been answers, {texts.best.mean():.1f} at best and {texts.worst.mean():.1f} at worst"
+    return (
+        f"Written answers (first fitted form, five draws): {texts.refused.mean():.1%} refuse, "
+        f"{texts.unparsable.mean():.1%} cannot be parsed; {loss}{silent}"
+        f"{bounds if texts.unusable.any() else ''}; read-out floor {texts.floor:.1f}. "
+        f"First tokens at the same temperature and top-p {texts.first_tokens.mean():.1f}; read-out floor "
+        f"{texts.first_tokens_floor:.1f}."
+    )
+
+
 def caricature_note(caricature: Caricature, given: bool) -> str:
     """Return what the caricature index says; its word in brackets where no verdict is given."""
     title = "Caricature index, 1 is as far from the mean of other countries or groups as the target, above 1 beyond it"
@@ -145,7 +197,7 @@ def caricature_note(caricature: Caricature, given: bool) -> str:
 
 
 def verdict_tables(evaluation: RunsEvaluation) -> tuple[Table, ...]:
-    """Return the gates, the claims and, if it was asked, what is along the search, for a terminal."""
+    """Return gates, claims, the reference rows and, if it was asked, what is along the search, for a terminal."""
     gates = Table(title="Gates: what must be in order before anything is claimed", box=SIMPLE_HEAD, padding=0)
     claims = Table(title=f"Claims about {evaluation.target.name}", box=SIMPLE_HEAD, padding=0)
     for table, heads in ((gates, GATE_HEADS), (claims, CLAIM_HEADS)):
@@ -156,7 +208,7 @@ def verdict_tables(evaluation: RunsEvaluation) -> tuple[Table, ...]:
     for is_claim, row in claim_rows(evaluation):
         claims.add_row(*row, style="bold" if is_claim else None)
     along = () if evaluation.transfer is None else (transfer_table(evaluation.transfer),)
-    return gates, claims, *along
+    return gates, claims, reference_table(*_reference(evaluation)), *along
 
 
 def verdict_report(evaluation: RunsEvaluation) -> str:
@@ -168,8 +220,22 @@ def verdict_report(evaluation: RunsEvaluation) -> str:
     paragraphs = "".join(f"<p>{escape(text)}</p>" for text in sentences(evaluation))
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
-        f"</head><body><h1>{title}</h1>{paragraphs}<h2>Gates</h2>{gates}<h2>Claims</h2>{claims}{along}</body></html>\n"
+        f"</head><body><h1>{title}</h1>{paragraphs}<h2>Gates</h2>{gates}<h2>Claims</h2>{claims}{_beside(evaluation)}{along}"
+        "</body></html>\n"
     )
+
+
+def _reference(evaluation: RunsEvaluation) -> tuple[ReferenceRows, Target, int, str]:
+    """Return the reference rows and what they are shown with: target, decimals and policy of constants."""
+    question = evaluation.question
+    return evaluation.reference, evaluation.target, question.instrument.digits, next(iter(question.constants))
+
+
+def _beside(evaluation: RunsEvaluation) -> str:
+    found, target, digits, constants = _reference(evaluation)
+    table = _html(REFERENCE_HEADS, reference_rows(found, target, digits))
+    caption = reference_caption(found, target, digits, constants)
+    return f"<h2>{escape(reference_title(target))}</h2>{table}<p>{escape(caption)}</p>"
 
 
 def _along(transfer: Transfer) -> str:
@@ -212,7 +278,12 @@ def _html(heads: tuple[str, ...], rows: list[tuple[bool, tuple[str, ...]]]) -> s
 
 def _word(evaluation: RunsEvaluation, claim: Claim) -> str:
     word = claim.word.upper() if evaluation.verdict.given else f"({claim.word})"
-    return f"{word}: {claim.because}" if claim.because else word
+    alone = "" if claim.alone == claim.word else f"; by itself {claim.alone}"
+    return f"{word}: {claim.because}{alone}" if claim.because else word
+
+
+def _range(losses: Floats) -> str:
+    return f"{losses.min():.1f} to {losses.max():.1f}"
 
 
 def _numbers(part: Part) -> tuple[str, str]:
