@@ -257,6 +257,9 @@ def test_bad_folders_are_refused_before_the_model_is_loaded(refused, copied, mon
     change("state.json", '"generation"', '"generations"')
     assert f"{own} cannot be read: state.json: want the entry 'generation', got none" in refused("evaluate", own)
     change("state.json", '"generations"', '"generation"')
+    change("provenance.json", '"values": [', '"values": [1,')
+    assert f"{own}: provenance.json: want a constant for each of PDI" in refused("evaluate", own, *search)
+    change("provenance.json", '"values": [1,', '"values": [')
     (copied / "plan.opened.jsonl").write_text('{"opened": "2026', encoding="utf-8")
     assert "plan.opened.jsonl, line 1: want an opening with its time" in refused(
         "evaluate", own, "--plan", copied / "plan.toml"

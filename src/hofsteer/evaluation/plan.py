@@ -2,7 +2,7 @@
 
 A plan that is written first cannot be bent to the result. `hofsteer plan` writes it; `align`, `evaluate` and `compare`
 take it. What was done out of order is not forbidden, and is called exploratory: a run older than its plan, held-out
-data that were opened before the search ended, a plan that was changed.
+data that were opened before a search began, seeds that are left out. A plan that was changed is refused.
 """
 
 import itertools

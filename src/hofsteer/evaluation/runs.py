@@ -8,7 +8,7 @@ import numpy as np
 
 from hofsteer.alignment.objective import forms
 from hofsteer.baselines import persona_text
-from hofsteer.errors import TargetError
+from hofsteer.errors import RunError, TargetError
 from hofsteer.evaluation.abilities import Generalising, measure_abilities, measure_generalising
 from hofsteer.evaluation.caricature import Caricature, measure_caricature
 from hofsteer.evaluation.claims import Verdict, judge
@@ -230,6 +230,7 @@ def question_of(run: FinishedRun, plan: Plan) -> tuple[Question, tuple[str, ...]
     """Return what is asked of a run, and the instruments of the plan on which nothing is published of its target.
 
     Raises:
+        RunError: its constants are of another instrument.
         TargetError: its target is not found any more.
         ConfigError: no held-out form is left.
     """
@@ -249,6 +250,13 @@ def question_of(run: FinishedRun, plan: Plan) -> tuple[Question, tuple[str, ...]
             untested.append(name)
     own = Constants.from_json(run.provenance["constants"])
     others = [Constants.from_json(table) for table in run.provenance.get("other_constants", [])]
+    dimensions = instrument.dimension_ids
+    for constants in (own, *others):
+        if constants.values.shape != (len(dimensions),):
+            raise RunError(
+                f"{run.folder.path}: provenance.json: want a constant for each of {', '.join(dimensions)}, got "
+                f"{constants.values.size} ({constants.kind})"
+            )
     countries = target.beside or countries_on(instrument.dimension_ids)
     return (
         Question(

@@ -4,7 +4,7 @@ Runs are draws of one search: they differ in their seed alone. Controls are the 
 make the numbers those of something else is refused; what makes a draw unlike another is said.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from hofsteer.config import RunConfig, settings_apart
@@ -76,14 +76,13 @@ def check_model(runs: Sequence[FinishedRun], respondent: Respondent) -> None:
 def unlike(runs: Sequence[FinishedRun], controls: Sequence[FinishedRun], target: Target) -> tuple[str, ...]:
     """Return what makes runs other draws than each other, or the controls other draws than the runs."""
     first, reasons = runs[0], []
-
-    def say(who: str, others: Sequence[FinishedRun], parts: Sequence[str], but: Callable[[str, Any], bool]) -> None:
-        found = [apart(first.config, run.config, parts) for run in others]
-        if names := dict.fromkeys(name for one in found for name, both in one.items() if not but(name, both)):
+    for who, others, parts, own_texts in (
+        ("the runs differ", runs[1:], DRAWS, False),
+        ("the controls differ from the runs", controls, (*FORMS, *DRAWS), True),
+    ):
+        found = [pair for run in others for pair in apart(first.config, run.config, parts).items()]
+        if names := dict.fromkeys(name for name, both in found if not (own_texts and _is_own_text(name, both))):
             reasons.append(f"{who} in {', '.join(names)}")
-
-    say("the runs differ", runs[1:], DRAWS, lambda name, both: False)
-    say("the controls differ from the runs", controls, (*FORMS, *DRAWS), _is_own_text)
     lengths, tokens = [len(run.soft_prompt.values) for run in controls], len(first.soft_prompt.values)
     if any(length != tokens for length in lengths):  # longer ones can do more
         reasons.append(f"the controls have {min(lengths)} to {max(lengths)} tokens, the runs {tokens}")
