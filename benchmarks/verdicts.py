@@ -52,14 +52,13 @@ from hofsteer.control_runs import FIRST_SEED
 from hofsteer.errors import HofsteerError, RunError
 from hofsteer.evaluation.controls import TOO_NEAR, control_targets
 from hofsteer.evaluation.evidence import answers_to
+from hofsteer.evaluation.finished import FinishedRun, open_runs
 from hofsteer.evaluation.plan import Margins
 from hofsteer.evaluation.runs import (
     DEFAULTS,
     Extras,
-    FinishedRun,
     RunsEvaluation,
     evaluate_runs,
-    open_runs,
     question_of,
 )
 from hofsteer.files import replace_json, replace_text

@@ -16,7 +16,8 @@ from hofsteer.control_runs import search_controls
 from hofsteer.errors import ConfigError, RunError, TargetError
 from hofsteer.evaluation import runs as evaluation_runs
 from hofsteer.evaluation.evidence import Abilities
-from hofsteer.evaluation.runs import Extras, evaluate_runs, open_runs
+from hofsteer.evaluation.finished import open_runs
+from hofsteer.evaluation.runs import Extras, evaluate_runs
 from hofsteer.files import hash_bytes, hash_file
 from hofsteer.instruments import Administration
 from hofsteer.parts import check_settings

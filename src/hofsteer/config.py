@@ -4,12 +4,13 @@ Precedence: defaults < preset < TOML file < named flag < `--set key=value`.
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from hofsteer.errors import ConfigError, did_you_mean
@@ -17,7 +18,7 @@ from hofsteer.errors import ConfigError, did_you_mean
 FORMAT = 1
 PRESETS = Path(str(files("hofsteer"))) / "presets"
 
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M")
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -302,6 +303,26 @@ def to_toml(config: RunConfig) -> str:
     return tomli_w.dumps(config.model_dump(exclude_none=True, mode="json"))
 
 
+def settings_apart(one: RunConfig, other: RunConfig) -> dict[str, tuple[Any, Any]]:
+    """Return the settings in which two runs differ, by dotted key, with both values.
+
+    Of two kinds of search it is `search.name`, and what both have.
+
+    >>> settings_apart(resolve(flags={"target": "JPN"}), resolve(flags={"target": "CHN", "search.seed": 3}))
+    {'target': ('JPN', 'CHN'), 'search.seed': (0, 3)}
+    """
+    own, others = (dict(_settings(config)) for config in (one, other))
+    return {key: (own[key], others[key]) for key in own if key in others and own[key] != others[key]}
+
+
+def _settings(config: RunConfig) -> Iterator[tuple[str, Any]]:
+    for key, value in config:
+        if isinstance(value, BaseModel):
+            yield from ((f"{key}.{name}", inner) for name, inner in value)
+        else:
+            yield key, value
+
+
 def search_names() -> tuple[str, ...]:
     """Return the names that `search.name` may have."""
     return tuple(name for kind in get_args(SearchSettings) for name in get_args(kind.model_fields["name"].annotation))
@@ -351,17 +372,34 @@ def _merge(into: dict[str, Any], table: Mapping[str, Any]) -> None:
             into[key] = dict(value) if isinstance(value, Mapping) else value
 
 
-def check_table(model: type[M], table: Mapping[str, Any]) -> M:
-    """Return the settings of one kind in a table. Raises ConfigError with the first problem, in one line."""
+def check_table(model: type[M], table: Any, where: str | None = None) -> M:
+    """Return the pydantic model or dataclass that a table holds.
+
+    Args:
+        model: what is wanted.
+        table: nested, as TOML or JSON give it.
+        where: the file that it is all of, in words; None for settings, which flags and other files may complete.
+
+    Raises:
+        ConfigError: the first problem, in one line.
+    """
     try:
-        return model.model_validate(table)
+        return cast("M", _checker(model).validate_python(table))  # type: ignore[arg-type]  # mypy: a class is hashable
     except ValidationError as error:
-        raise ConfigError(_first_problem(error, model)) from None
+        problem = _first_problem(error, model, complete=where is not None)
+        raise ConfigError(problem if where is None else f"{where}: {problem}") from None
 
 
-def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
+@cache
+def _checker(model: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(model)
+
+
+def _first_problem(error: ValidationError, model: type[Any], complete: bool) -> str:
     problem = error.errors(include_url=False)[0]
     parts = list(map(str, problem["loc"]))
+    if not parts:
+        return f"want a table, got {problem['input']!r}"
     search = parts.pop(1) if parts[0] == "search" and len(parts) > 2 else ""  # pydantic puts its name there
     key = ".".join(parts)
     match problem["type"]:
@@ -374,6 +412,8 @@ def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
             by_end = {name.rpartition(".")[2]: name for name in reversed(keys)}  # `seed` stands for `search.seed`
             hint = did_you_mean(by_end.get(key, key), keys)
             return f"unknown setting {key!r}{hint}"
+        case "missing" if complete:
+            return f"want the entry {key!r}, got none"
         case "missing":
             return f"the setting {key!r} is missing: give --{key}, or name it in a settings file"
         case "literal_error" | "union_tag_invalid":
@@ -385,7 +425,7 @@ def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+def _keys(model: type[Any], prefix: str = "") -> list[str]:
     keys = []
     for name, field in model.model_fields.items():
         models = [one for one in (get_args(field.annotation) or (field.annotation,)) if _is_model(one)]

@@ -453,11 +453,60 @@ def test_broken_settings(run):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("generation", "want the entry 'generation', got none"),
+        ("checkpoint", "want the entry 'checkpoint', got none"),
+        ("environment", "want the entry 'environment', got none"),
+    ],
+)
+def test_a_state_that_lacks_an_entry(name, said, run):
+    advance(run, 1)
+    path = run.path / "state.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != name}))
+    assert message_of(run.committed_generation) == f"{run.path} cannot be read: state.json: {said}"
+
+
+def test_a_state_of_no_generation(run):
+    advance(run, 1)
+    edit_json(run.path / "state.json", generation="last")
+    assert message_of(run.history).startswith(f"{run.path} cannot be read: state.json: generation: ")
+
+
 def test_broken_history(run):
     advance(run, 2)
     data = (run.path / "history.jsonl").read_bytes()
     (run.path / "history.jsonl").write_bytes(b"?" + data[1:])
     assert message_of(run.history).startswith(f"{run.path}: history.jsonl cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{}", "want the entry 'generation', got none"),
+        ("3", "want a table, got 3"),
+        ('{"generation": 2, "evaluations": 10}', "want the entry 'best', got none"),
+    ],
+)
+def test_a_history_line_that_is_no_record(line, said, run):
+    advance(run, 2)
+    path = run.path / "history.jsonl"
+    path.write_text(f"{path.read_text().splitlines()[0]}\n{line}\n")
+    assert message_of(run.history) == f"{run.path}: history.jsonl cannot be read: line 2: {said}"
+
+
+def test_a_history_that_is_missing(run):
+    advance(run, 2)
+    (run.path / "history.jsonl").unlink()
+    assert message_of(run.history) == f"{run.path / 'history.jsonl'} has 0 lines, but 2 generations were committed"
+
+
+def test_a_run_is_finished_once_it_is_evaluated(run):
+    advance(run, 2)
+    assert not run.is_finished
+    (run.path / "evaluation.json").write_text("{}")
+    assert run.is_finished
 
 
 def test_moved_folder_is_still_the_run(run, tmp_path):

@@ -81,7 +81,8 @@ def test_runs_and_controls(hofsteer, copied, tmp_path):
     )
     table = found.json()
     assert (table["seeds"], table["controls"], table["target"]) == ([0, 1], ["CHN"], "JPN")
-    assert table["exploratory"] == ["there was no plan"]
+    few = "1 of 1 controls are real countries, and 20 are wanted"
+    assert table["exploratory"] == ["there was no plan", few]
     assert len(table["evidence"]["control_gains"]) == 1
     assert len(table["evidence"]["gains"]["ivs10"]) == 2
     evidence = table["evidence"]
@@ -174,6 +175,7 @@ def test_along_the_search(hofsteer, refused, copied, tmp_path):
     kept = copied / "own" / "1" / "best-1.safetensors"
     kept.write_bytes(b"half")
     assert f"{kept.name} cannot be read" in refused(*evaluate)
+    assert hofsteer(*evaluate, "--no-transfer").json()["transfer"] is None
     kept.unlink()  # as of runs that kept none
     assert hofsteer(*evaluate).json()["transfer"] is None
 
@@ -236,9 +238,7 @@ def test_refused(refused, copied, tmp_path):
     shutil.copytree(own, copied / "again")
     assert "got seed 0 twice: one draw is not two" in refused("evaluate", own, copied / "again")
     shutil.rmtree(copied / "again" / "soft_prompt")
-    assert "has no soft prompt: the search is not finished; go on with hofsteer resume" in refused(
-        "evaluate", copied / "again"
-    )
+    assert "has no soft prompt: make it again with hofsteer resume" in refused("evaluate", copied / "again")
     config = copied / "own" / "1" / "config.toml"
     config.write_text(config.read_text(encoding="utf-8").replace("format = 1", "format = 9", 1), encoding="utf-8")
     assert "9" in refused("evaluate", copied / "own" / "1")
@@ -253,7 +253,7 @@ def test_runs_of_another_model_or_budget_are_not_judged_together(refused, copied
     table["model"]["weights_sha256"] = "0" * 64
     provenance.write_text(json.dumps(table), encoding="utf-8")
     assert "1 has another model than 0" in refused("evaluate", copied / "own")
-    assert "the runs were found on weights 000000000000" in refused("evaluate", copied / "own" / "1")
+    assert "1 was found on weights 000000000000" in refused("evaluate", copied / "own" / "1")
     config = copied / "others" / "chn" / "config.toml"
     config.write_text(config.read_text(encoding="utf-8").replace("budget = 8", "budget = 12"), encoding="utf-8")
     said = refused("evaluate", copied / "own" / "0", "--controls", copied / "others" / "chn")
@@ -267,7 +267,67 @@ def test_controls_that_minimise_something_else_are_named(hofsteer, copied):
     config.write_text(text.replace("drift_penalty = 0.0", "drift_penalty = 50.0"), encoding="utf-8")
     asked = ("evaluate", copied / "own" / "0", "--no-texts", "--no-transfer", "--no-conversation", "--json")
     found = hofsteer(*asked, "--controls", copied / "others" / "chn").json()
-    assert "runs and controls do not all minimise the same (their settings of `objective`)" in found["exploratory"]
+    assert "the controls differ from the runs in objective.drift_penalty" in found["exploratory"]
+
+
+def test_bad_folders_are_refused_before_the_model_is_loaded(refused, copied, monkeypatch):
+    from hofsteer.respondent.hf import HFRespondent
+
+    monkeypatch.setattr(HFRespondent, "load", lambda settings: pytest.fail("the model was loaded"))
+    own, folder = copied / "own" / "1", copied / "new"
+
+    def change(name, old, new):
+        text = (own / name).read_text(encoding="utf-8")
+        assert old in text
+        (own / name).write_text(text.replace(old, new), encoding="utf-8")
+
+    change("config.toml", 'cue = ""', 'cue = "x"')
+    search = ("--controls", folder, "--search-controls", "4")
+    assert "want runs of one setting of cue, got '' in 0 and 'x' in 1" in refused("evaluate", copied / "own", *search)
+    change("config.toml", 'cue = "x"', 'cue = ""')
+    change("history.jsonl", '"reasons"', '"reason"')
+    assert f"{own}: history.jsonl cannot be read: line 1: want the entry 'reasons', got none" in refused(
+        "evaluate", own, *search
+    )
+    change("history.jsonl", '"reason"', '"reasons"')
+    change("state.json", '"generation"', '"generations"')
+    assert f"{own} cannot be read: state.json: want the entry 'generation', got none" in refused("evaluate", own)
+    change("state.json", '"generations"', '"generation"')
+    change("provenance.json", '"values": [', '"values": [1,')
+    assert f"{own}: provenance.json: want a constant for each of PDI" in refused("evaluate", own, *search)
+    change("provenance.json", '"values": [1,', '"values": [')
+    (copied / "plan.opened.jsonl").write_text('{"opened": "2026', encoding="utf-8")
+    assert "plan.opened.jsonl, line 1: want an opening with its time" in refused(
+        "evaluate", own, "--plan", copied / "plan.toml"
+    )
+    (copied / "plan.toml").write_text("", encoding="utf-8")
+    assert f"{copied / 'plan.toml'}: want a plan" in refused("evaluate", own, "--plan", copied / "plan.toml")
+    (own / "evaluation.json").unlink()
+    assert f"the run is not finished; go on with hofsteer resume {own}" in refused("evaluate", own)
+
+
+def test_another_width_is_refused_before_anything_is_asked(refused, copied, monkeypatch):
+    from hofsteer.respondent.hf import HFRespondent
+
+    monkeypatch.setattr(HFRespondent, "respond", lambda *_: pytest.fail("the model was asked"))
+    SoftPrompt(np.zeros((2, 64), np.float32)).save(copied / "others" / "chn" / "soft_prompt")
+    own, other = copied / "own" / "0", copied / "others" / "chn"
+    wanted = "want soft prompts of width 32, as the model has, got 64 in chn"
+    assert wanted in refused("evaluate", own, "--controls", other)
+    assert "want finite rows of shape (2, 64)" in refused("evaluate", other)  # its kept points have the old width
+    assert wanted in refused("evaluate", other, "--no-transfer")
+
+
+def test_controls_for_one_target_are_refused(refused, copied):
+    shutil.copytree(copied / "others" / "chn", copied / "others" / "again")
+    said = refused("evaluate", copied / "own" / "0", "--controls", copied / "others")
+    assert said == "want controls for different targets, got CHN in again and chn: give one run of each"
+
+
+@pytest.mark.slow
+def test_one_run_of_a_longer_plan_is_exploratory(hofsteer, copied):
+    asked = ("evaluate", copied / "own" / "0", "--plan", copied / "plan.toml", "--no-texts", "--no-conversation")
+    assert hofsteer(*asked, "--json").json()["exploratory"] == ["1 of 2 planned seeds is not here: 1"]
 
 
 def test_what_the_model_alone_does_not_have_is_named(hofsteer, copied):
@@ -288,7 +348,10 @@ def test_controls_may_have_more_tokens_and_runs_may_not(hofsteer, refused, copie
     asked = ("evaluate", copied / "own" / "0", "--no-texts", "--json", "--controls")
     both, one = (hofsteer(*asked, copied / "others" / name).json() for name in ("", "chn"))
     assert both["controls"] == ["SAU", "CHN"]
-    assert both["exploratory"] == [*one["exploratory"], "the controls have 2 to 3 tokens, the runs 2"]
+    assert set(both["exploratory"]) - set(one["exploratory"]) == {
+        "the controls have 2 to 3 tokens, the runs 2",
+        "2 of 2 controls are real countries, and 20 are wanted",
+    }
     assert both["evidence"]["control_gains"][1:] == pytest.approx(one["evidence"]["control_gains"])
     assert both["evidence"]["control_gains"][0] != both["evidence"]["control_gains"][1]
     assert "want soft prompts of one shape, got (2, 32) in 0 and (3, 32) in 7" in refused("evaluate", copied / "own")
@@ -315,3 +378,28 @@ def test_controls_are_searched_and_used_again(hofsteer, refused, copied, tmp_pat
     assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("history.jsonl")}
     assert "has other controls than these runs want" in hofsteer(*own[:-2], "3").err
     assert "wants the one folder to search into" in refused("evaluate", copied / "own" / "0", "--search-controls", "4")
+
+    control = next(path.parent for path in sorted(folder.glob("*/config.toml")))
+    kept = (control / "config.toml").read_text(encoding="utf-8")
+
+    def said():
+        return hofsteer(*own).err
+
+    def change(old, new):
+        assert old in kept
+        (control / "config.toml").write_text(kept.replace(old, new), encoding="utf-8")
+
+    for old, new, name, values in (
+        ("budget = 8", "budget = 12", "search.budget", "want 8, got 12"),
+        ("wordings = [\n    0,\n]", "wordings = [1]", "wordings", "want (0,), got (1,)"),
+        ("seed = 100", "seed = 200", "search.seed", "want 100"),
+        (f"controls.csv:{control.name}", "controls.csv:XYZ", "target", f"want 'controls.csv:{control.name}', got"),
+    ):
+        change(old, new)
+        assert f"{control} is a run with another {name}: {values}" in said()
+        assert "; name another folder" in said()
+    change("batch_size = ", "batch_size = 1")  # of another machine
+    assert hofsteer(*own).code == 0
+    (control / "soft_prompt" / "adapter_model.safetensors").write_bytes(b"half")
+    assert "cannot be read" in said()
+    assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("history.jsonl")}

@@ -90,6 +90,7 @@ def test_a_question_with_a_blank_option_is_left_out_and_counted(hard):
     [
         ("prompt_option_c", "prompt_option_C3", "got no prompt_option_c; did you mean 'prompt_option_C3'?"),
         ("answer,country", "answer,land", "got no country"),
+        ("answer,country", "country,country", "own.csv: want each column once, got country 2 times"),
         (",B,Japan", ",E,Japan", "own.csv, row 2 (question 1): want the answer A, B, C or D, got 'E'"),
         (",B,Japan", ",True,Japan", "want the answer A, B, C or D, got 'True'"),
         (",B,Japan", ",B,", "own.csv, row 2: want a country, got a blank cell"),

@@ -102,16 +102,35 @@ def test_one_fitted_form_leaves_the_other_wordings():
 
 def test_what_was_done_out_of_order_is_exploratory(plan):
     in_order = {"hash": plan.hash, "started": "2999-01-01T00:00:00+00:00"}
-    assert departures(plan, None, [in_order, in_order]) == ()
-    assert departures(None, None, [in_order]) == ("there was no plan",)
-    assert departures(plan, None, [in_order, {}]) == ("a run was started without a plan",)
-    assert departures(plan, None, [{**in_order, "hash": "other"}]) == ("a run was started under another plan",)
-    assert departures(plan, None, [{**in_order, "started": "2000-01-01T00:00:00+00:00"}]) == (
-        "a run is older than the plan",
-    )
+
+    def said(plan, opened, runs):
+        return departures(plan, opened, runs, "JPN", (0, 1))
+
+    assert said(plan, None, [in_order, in_order]) == ()
+    assert said(None, None, [in_order]) == ("there was no plan",)
+    assert said(plan, None, [in_order, {}]) == ("a run was started without a plan",)
+    assert said(plan, None, [{**in_order, "hash": "other"}]) == ("a run was started under another plan",)
+    assert said(plan, None, [{**in_order, "started": "2000-01-01T00:00:00+00:00"}]) == ("a run is older than the plan",)
     opened = "2998-01-01T00:00:00+00:00"
-    assert departures(plan, opened, [in_order]) == (f"held-out data were opened at {opened}, before a run was started",)
-    assert departures(plan, "2999-06-01T00:00:00+00:00", [in_order]) == ()  # opened after the runs: looked at twice
+    assert said(plan, opened, [in_order]) == (f"held-out data were opened at {opened}, before a run was started",)
+    assert said(plan, "2999-06-01T00:00:00+00:00", [in_order]) == ()  # opened after the runs: looked at twice
+
+
+@pytest.mark.parametrize(
+    ("target", "seeds", "said"),
+    [
+        ("CHN", range(12), ()),
+        ("CHN", [s for s in range(12) if s not in (4, 5, 9)], ("3 of 12 planned seeds are not here: 4, 5, 9",)),
+        ("CHN", range(11), ("1 of 12 planned seeds is not here: 11",)),
+        ("CHN", range(14), ("2 of 14 seeds are not planned: 12, 13",)),
+        ("SAU", range(12), ("the target SAU is not planned, and CHN, JPN are",)),
+    ],
+)
+def test_seeds_and_targets_that_are_not_the_planned_ones_are_said(target, seeds, said, plan):
+    # one run of a plan of twelve seeds was once no departure
+    longer = plan.model_copy(update={"seeds": tuple(range(12))})
+    runs = [{"hash": longer.hash, "started": "2999-01-01T00:00:00+00:00"} for _ in seeds]
+    assert departures(longer, None, runs, target, tuple(seeds)) == said
 
 
 def test_openings_are_logged_beside_the_plan(tmp_path):
@@ -122,3 +141,30 @@ def test_openings_are_logged_beside_the_plan(tmp_path):
     log_opening(path, ["run-1"])
     assert first_opening(path) == first
     assert len((tmp_path / "plan.opened.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+
+
+@pytest.mark.parametrize("line", ['{"opened": "2026-11', "{}", "[]", '{"opened": 3}', '{"opened": "soon"}', "\xff"])
+def test_a_half_written_line_of_the_log_is_named(line, tmp_path):
+    path = tmp_path / "plan.toml"
+    log_opening(path, ["run-0"])
+    with (tmp_path / "plan.opened.jsonl").open("a", encoding="latin-1") as log:
+        log.write(line)
+    with pytest.raises(ConfigError, match=r"plan\.opened\.jsonl, line 2: want an opening with its time, .*, got '"):
+        first_opening(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "want a plan as `hofsteer plan` writes it, got an empty file"),
+        ("format = 1\n", "want the entry 'written', got none"),
+        ('written = "2026"\nmodel = "mini"\ntargets = []\n', "targets: "),
+    ],
+)
+def test_a_file_that_is_no_plan_is_named(text, said, tmp_path):
+    # it was once told to give --written, an option that is not there
+    path = tmp_path / "empty.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        read_plan(path)
+    assert str(refused.value).startswith(f"{path}: {said}")

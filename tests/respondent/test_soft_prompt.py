@@ -118,8 +118,31 @@ def test_stored_values_are_checked_too(adapter):
 
     for tensor in (torch.full((2, 32), float("nan")), torch.zeros(2, 2, 32), torch.zeros(32)):
         write_tensors(adapter, {KEY: tensor})
-        with pytest.raises(SoftPromptError, match="want finite rows"):
+        with pytest.raises(SoftPromptError, match=r"^the adapter in .*adapter cannot be used: want finite rows"):
             SoftPrompt.load(adapter)
+
+
+def test_numbers_that_are_none_are_said_to_be(adapter):
+    import torch
+
+    values = torch.tensor(VALUES)
+    values[1, :3] = float("nan")
+    write_tensors(adapter, {KEY: values})
+    with pytest.raises(SoftPromptError, match=r"shape \(5, 32\) with 3 numbers that are NaN or infinite$"):
+        SoftPrompt.load(adapter)
+
+
+@pytest.mark.parametrize(("name", "said", "held"), [("num_virtual_tokens", 8, 5), ("token_dim", 64, 32)])
+def test_files_that_do_not_agree_are_refused(adapter, name, said, held):
+    path = adapter / CONFIG_FILE
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, name: said}))
+    with pytest.raises(
+        SoftPromptError, match=rf"want {name} {said}, as {CONFIG_FILE} says, got {held} in {WEIGHTS_FILE}"
+    ):
+        SoftPrompt.load(adapter)
+    path.write_text(json.dumps({key: value for key, value in config.items() if key != name}))  # which says nothing
+    assert SoftPrompt.load(adapter).values.shape == (5, 32)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn"])

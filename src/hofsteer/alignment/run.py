@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hofsteer.config import FORMAT, RunConfig, check, read_toml, to_toml
+from hofsteer.config import FORMAT, RunConfig, check, check_table, read_toml, to_toml
 from hofsteer.errors import ConfigError, RunError
 from hofsteer.files import append_line, dump_json, hash_bytes, hash_file, replace_bytes, replace_json
 from hofsteer.search import State
@@ -43,6 +43,27 @@ class Record:
     objective: float | None = None  # lowest so far, index points: what the best is best in
     drift: float | None = None  # of the best so far, nats a token; None where it is not measured
     passes: int | None = None  # forward passes so far, as `Objective.passes` counts them
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One line of the timing: what a generation took."""
+
+    generation: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What `state.json` says."""
+
+    generation: int
+    checkpoint: str  # its file
+    sha256: str  # of that
+    environment: dict[str, Any]  # where it was computed
+
+
+Line = TypeVar("Line", Record, Timing)
 
 
 class Restorable(Protocol):
@@ -128,30 +149,44 @@ class RunFolder:
             raise RunError(f"{self.path}: {name} cannot be read: want a JSON object, got {type(table).__name__}")
         return table
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run went to its end; one that did not is gone on with by `hofsteer resume`."""
+        return (self.path / "evaluation.json").is_file()  # the last thing written
+
     def history(self) -> list[Record]:
-        """The committed generations, oldest first."""
-        tables = self._committed_lines("history.jsonl")
-        return [Record(**{**table, "reasons": tuple(table["reasons"])}) for table in tables]
+        """The committed generations, oldest first. Raises RunError if one of them is missing or broken."""
+        return self._committed_lines("history.jsonl", Record)
 
     def durations(self) -> list[float]:
-        """Seconds that each committed generation took."""
-        return [float(table["seconds"]) for table in self._committed_lines("timing.jsonl")]
+        """Seconds that each committed generation took. Raises RunError if one of them is missing or broken."""
+        return [timing.seconds for timing in self._committed_lines("timing.jsonl", Timing)]
 
     def seconds(self) -> float:
         """Seconds that the committed generations took together."""
         return float(sum(self.durations()))
 
-    def _committed_lines(self, name: str) -> list[dict[str, Any]]:
-        path = self.path / name
-        lines = path.read_bytes().splitlines() if path.exists() else []
+    def _committed_lines(self, name: str, kind: type[Line]) -> list[Line]:
+        path, committed = self.path / name, self.committed_generation()
+        lines = path.read_bytes().splitlines()[:committed] if path.exists() else []
+        if len(lines) < committed:
+            raise RunError(f"{path} has {len(lines)} lines, but {committed} generations were committed")
         try:
-            return [json.loads(line) for line in lines[: self.committed_generation()]]
-        except ValueError as error:
+            return [check_table(kind, json.loads(line), f"line {number}") for number, line in enumerate(lines, 1)]
+        except ValueError as error:  # a ConfigError too
             raise RunError(f"{self.path}: {name} cannot be read: {error}") from None
 
     def committed_generation(self) -> int:
-        """The last generation that counts; 0 before the first is committed."""
-        return int(self.read_json("state.json")["generation"]) if (self.path / "state.json").is_file() else 0
+        """The last generation that counts; 0 before the first is committed. Raises RunError if it cannot be told."""
+        return 0 if (committed := self._committed()) is None else committed.generation
+
+    def _committed(self) -> Committed | None:
+        if not (self.path / "state.json").is_file():
+            return None
+        try:
+            return check_table(Committed, self.read_json("state.json"), "state.json")
+        except ConfigError as error:
+            raise RunError(f"{self.path} cannot be read: {error}") from None
 
     def restore(self, method: Restorable) -> Any | None:
         """Cut off what was not committed and return the committed state; None if there is none.
@@ -161,14 +196,14 @@ class RunFolder:
         """
         from safetensors.numpy import load_file
 
-        committed = self.committed_generation()
+        state = self._committed()
+        committed = 0 if state is None else state.generation
         restored: Any | None = None
-        if committed:
-            state = self.read_json("state.json")
-            checkpoint = self.path / state["checkpoint"]
+        if state is not None:
+            checkpoint = self.path / state.checkpoint
             if not checkpoint.is_file():
                 raise RunError(f"{self.path} lacks {checkpoint.name}, which state.json names")
-            if hash_file(checkpoint) != state["sha256"]:
+            if hash_file(checkpoint) != state.sha256:
                 raise RunError(f"{checkpoint} is not what state.json committed: its SHA-256 differs")
             try:
                 restored = method.state_type.from_arrays(load_file(checkpoint))
@@ -188,7 +223,7 @@ class RunFolder:
 
     def environment(self) -> dict[str, Any] | None:
         """Where the committed state was computed; None before the first commit."""
-        return self.read_json("state.json")["environment"] if (self.path / "state.json").is_file() else None
+        return None if (committed := self._committed()) is None else committed.environment
 
     def points(self) -> list[tuple[Record, NDArray[np.float32]]]:
         """Return the committed generations whose best soft prompt (L, W) was kept, oldest first, each with it.

@@ -33,23 +33,34 @@ def evaluate(
     from hofsteer.control_runs import search_controls as search
     from hofsteer.errors import RunError
     from hofsteer.evaluation.culturalbench import load_benchmarks
+    from hofsteer.evaluation.finished import open_runs
     from hofsteer.evaluation.plan import departures, first_opening, log_opening, read_plan
-    from hofsteer.evaluation.runs import Extras, evaluate_runs, open_runs
+    from hofsteer.evaluation.runs import DEFAULTS, Extras, evaluate_runs, question_of
+    from hofsteer.evaluation.together import check_model, check_together
     from hofsteer.files import replace_json, replace_text
     from hofsteer.report.transfer import transfer_figure
     from hofsteer.report.verdict import sentences, verdict_report, verdict_tables
 
     planned = read_plan(plan) if plan else None
-    opened = open_runs(runs)
+    opened = open_runs(runs, along=transfer)
     if search_controls is not None and (controls is None or len(controls) != 1):
         raise RunError("--search-controls wants the one folder to search into: --controls FOLDER")
     others = open_runs(controls) if controls and search_controls is None else ()
     others = tuple(run for run in others if run.folder.path not in {own.folder.path for own in opened})
     if out is not None and out.exists() and not out.is_dir():
         raise RunError(f"--out wants a folder, and {out} is a file")
+    check_together(opened, others)
+    question_of(opened[0], planned or DEFAULTS)  # refuses what cannot be asked before anything is
     benchmarks = load_benchmarks(benchmark or [])
-    why = departures(planned, first_opening(plan) if plan else None, [run.provenance.get("plan", {}) for run in opened])
+    why = departures(
+        planned,
+        first_opening(plan) if plan else None,
+        [run.provenance.get("plan") or {} for run in opened],
+        opened[0].config.target,
+        [run.config.search.seed for run in opened],
+    )
     respondent = load_respondent(opened[0].config.model)
+    check_model((*opened, *others), respondent)
     console = messages()
     if search_controls is not None and controls is not None:
         with console.status("controls") as status:

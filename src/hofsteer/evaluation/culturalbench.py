@@ -237,6 +237,8 @@ def _check_columns(rows: list[list[str]], path: Path, form: Form) -> None:
         raise InstrumentError(
             f"{path.name} is of the {other} form: want a file of the {form} one, or culturalbench-{other}={path.name}"
         )
+    if twice := [name for name in COLUMNS[form] if there.count(name) > 1]:
+        raise InstrumentError(f"{path.name}: want each column once, got {twice[0]} {there.count(twice[0])} times")
     if missing := [name for name in COLUMNS[form] if name not in there]:
         raise InstrumentError(
             f"{path.name}: want the columns {', '.join(COLUMNS[form])}, got no {missing[0]}"

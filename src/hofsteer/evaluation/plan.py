@@ -2,7 +2,7 @@
 
 A plan that is written first cannot be bent to the result. `hofsteer plan` writes it; `align`, `evaluate` and `compare`
 take it. What was done out of order is not forbidden, and is called exploratory: a run older than its plan, held-out
-data that were opened before the search ended, a plan that was changed.
+data that were opened before a search began, seeds that are left out. A plan that was changed is refused.
 """
 
 import itertools
@@ -53,7 +53,7 @@ class Margins(_Table):
     exceeded: Annotated[float, Field(gt=0, lt=1)] = 0.05  # share of controls that come as near
     choice_share: Share = 0.5  # of the way that a persona moves choices
     lost: Share = 0.02  # of facts, refusals of harmful requests, even-handedness, a benchmark's right answers
-    kl: Positive = 0.05  # nats a token on neutral prompts, median
+    kl: Positive = 0.05  # nats a token on neutral prompts, mean over seeds
     variance: Share = 0.5  # of the naive answers' variance, at least
     # no claim
     caricature: Positive = 0.10  # of the caricature index above 1
@@ -147,11 +147,12 @@ def write_plan(plan: Plan, path: Path) -> None:
 
 def read_plan(path: Path) -> Plan:
     """Return the plan in a file. Raises ConfigError if it is no plan, or was changed after it was written."""
-    table = read_toml(path)
+    if not (table := read_toml(path)):
+        raise ConfigError(f"{path}: want a plan as `hofsteer plan` writes it, got an empty file")
     recorded = table.pop("hash", None)
     if (newer := table.get("format", FORMAT)) != FORMAT:
         raise ConfigError(f"{path}: want a plan of format {FORMAT}, got {newer!r}")
-    plan = check_table(Plan, table)
+    plan = check_table(Plan, table, f"{path}")
     if recorded != plan.hash:
         raise ConfigError(
             f"{path} was changed after it was written: its hash is {plan.hash[:12]}, and it says {str(recorded)[:12]}"
@@ -166,23 +167,37 @@ def log_opening(path: Path, runs: Sequence[str]) -> None:
 
 
 def first_opening(path: Path) -> str | None:
-    """Return when a plan's held-out data were first opened, UTC in ISO 8601; None if they never were."""
+    """Return when a plan's held-out data were first opened, as its log says, in ISO 8601; None if it has no opening.
+
+    Raises:
+        ConfigError: a line of the log is none, such as a half-written one.
+    """
     log = _log(path)
-    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
-    return min((json.loads(line)["opened"] for line in lines), default=None)
+    lines = log.read_bytes().splitlines() if log.is_file() else []
+    return min((_opened(log, number, line) for number, line in enumerate(lines, 1)), default=None)
 
 
-def departures(plan: Plan | None, opened: str | None, runs: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+def departures(
+    plan: Plan | None, opened: str | None, runs: Sequence[dict[str, Any]], target: str, seeds: Sequence[int]
+) -> tuple[str, ...]:
     """Return why an evaluation is exploratory, in words; nothing where all was done in order.
 
     Args:
         plan: what was planned; None where nothing was.
         opened: when its held-out data were first opened, before this evaluation.
         runs: `plan` tables of the runs' provenance: the plan's hash and when the run started; empty without a plan.
+        target: of the runs, by the name in their settings.
+        seeds: of the runs.
     """
     if plan is None:
         return ("there was no plan",)
     found = []
+    if target not in plan.targets:
+        found.append(f"the target {target} is not planned, and {', '.join(plan.targets)} {_is(plan.targets)}")
+    if missing := [seed for seed in plan.seeds if seed not in seeds]:
+        found.append(f"{len(missing)} of {len(plan.seeds)} planned seeds {_is(missing)} not here: {_listed(missing)}")
+    if more := [seed for seed in seeds if seed not in plan.seeds]:
+        found.append(f"{len(more)} of {len(seeds)} seeds {_is(more)} not planned: {_listed(more)}")
     if any(not run for run in runs):
         found.append("a run was started without a plan")
     elif any(run["hash"] != plan.hash for run in runs):
@@ -192,6 +207,26 @@ def departures(plan: Plan | None, opened: str | None, runs: Sequence[dict[str, A
     if opened is not None and any(run and run["started"] > opened for run in runs):
         found.append(f"held-out data were opened at {opened}, before a run was started")
     return tuple(found)
+
+
+def _is(some: Sequence[Any]) -> str:
+    return "is" if len(some) == 1 else "are"
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+def _opened(log: Path, number: int, line: bytes) -> str:
+    try:
+        opened: str = json.loads(line)["opened"]
+        datetime.fromisoformat(opened)
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(
+            f"{log}, line {number}: want an opening with its time, as evaluate --plan writes it, "
+            f"got {line[:60].decode(errors='replace')!r}"
+        ) from None
+    return opened
 
 
 def _log(path: Path) -> Path:

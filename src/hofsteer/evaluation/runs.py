@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hofsteer.alignment.objective import forms
-from hofsteer.alignment.run import RunFolder
 from hofsteer.baselines import persona_text
-from hofsteer.config import RunConfig
 from hofsteer.errors import RunError, TargetError
 from hofsteer.evaluation.abilities import Generalising, measure_abilities, measure_generalising
 from hofsteer.evaluation.caricature import Caricature, measure_caricature
@@ -18,36 +15,20 @@ from hofsteer.evaluation.claims import Verdict, judge
 from hofsteer.evaluation.conversation import Conversations, measure_conversations
 from hofsteer.evaluation.culturalbench import Benchmark
 from hofsteer.evaluation.evidence import Evidence, Question, collect
+from hofsteer.evaluation.finished import FinishedRun
 from hofsteer.evaluation.knowledge import Knowledge, measure_knowledge
 from hofsteer.evaluation.plan import HeldOut, Plan
 from hofsteer.evaluation.reference_rows import ReferenceRows, measure_reference_rows
 from hofsteer.evaluation.texts import measure_texts
+from hofsteer.evaluation.together import check_model, check_together, unlike
 from hofsteer.evaluation.transfer import Transfer, measure_transfer
-from hofsteer.files import short_hash
 from hofsteer.instruments import Administration, load_instrument
 from hofsteer.respondent.base import Respondent, SoftPrompts
-from hofsteer.respondent.soft_prompt import SoftPrompt
 from hofsteer.targets import Constants, Target, countries_on, noise_floor, target_for, zone_of
 
-SAME = ("model", "instrument", "constants")  # of the provenance: runs that are judged together agree in these
 DEFAULTS = Plan(written="", model="", targets=("",))
 
 Watcher = Callable[[str], None]
-
-
-@dataclass(frozen=True, eq=False)
-class FinishedRun:
-    """One run with its soft prompt."""
-
-    folder: RunFolder
-    config: RunConfig
-    provenance: dict[str, Any]
-    soft_prompt: SoftPrompt
-
-    @property
-    def target(self) -> str:
-        """The code of its target."""
-        return str(self.provenance["target"]["code"])
 
 
 @dataclass(frozen=True)
@@ -172,25 +153,6 @@ class RunsEvaluation:
         }
 
 
-def open_runs(paths: Sequence[Path]) -> tuple[FinishedRun, ...]:
-    """Return the finished runs at paths: run folders, or folders of them.
-
-    Raises:
-        RunError: there is no run, one is not finished, or its soft prompt cannot be read.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if (path / "config.toml").is_file():
-            found.append(path)
-        elif inside := sorted(child.parent for child in path.glob("*/config.toml")):
-            found += inside
-        else:
-            raise RunError(
-                f"want a run folder or a folder of runs, but {path} has no config.toml, nor has one inside it"
-            )
-    return tuple(map(_open, dict.fromkeys(path.resolve() for path in found)))
-
-
 def evaluate_runs(
     respondent: Respondent,
     runs: Sequence[FinishedRun],
@@ -201,7 +163,7 @@ def evaluate_runs(
     watch: Watcher | None = None,
     question: Question | None = None,
 ) -> RunsEvaluation:
-    """Return the evaluation of runs that differ in their seed alone.
+    """Return the evaluation of runs that differ in their seed alone, or of those that do not: then it is exploratory.
 
     Args:
         respondent: the model that they were found on.
@@ -215,11 +177,13 @@ def evaluate_runs(
             invented.
 
     Raises:
-        RunError: the runs do not belong together, or not to this model.
+        RunError: the runs do not belong together or not to this model, or what they kept cannot be read.
         ModelError: answers cannot be used.
     """
     watch = watch or (lambda text: None)
-    _check_together(runs, controls, respondent)
+    check_together(runs, controls)
+    check_model((*runs, *controls), respondent)
+    followed = [run.along() for run in runs] if extras.transfer else []
     first, decided = runs[0], plan or DEFAULTS
     question, untested = question_of(first, decided) if question is None else (question, ())
     prompts = np.stack([run.soft_prompt.values for run in runs])
@@ -241,7 +205,7 @@ def evaluate_runs(
     transfer = None
     if extras.transfer:
         watch("points along the search")
-        transfer = measure_transfer(respondent, [run.folder for run in runs], question)
+        transfer = measure_transfer(respondent, followed, question)
     conversations = None
     if extras.conversation:
         watch("the survey in one conversation")
@@ -268,7 +232,7 @@ def evaluate_runs(
         reference=reference,
         caricature=caricature,
         generalising=generalising,
-        exploratory=(*exploratory, *_unlike(runs, controls)),
+        exploratory=(*exploratory, *unlike(runs, controls, question.target)),
         untested=untested,
         simulated=respondent.simulated,
         transfer=transfer,
@@ -282,6 +246,7 @@ def question_of(run: FinishedRun, plan: Plan) -> tuple[Question, tuple[str, ...]
     """Return what is asked of a run, and the instruments of the plan on which nothing is published of its target.
 
     Raises:
+        RunError: its constants are of another instrument.
         TargetError: its target is not found any more.
         ConfigError: no held-out form is left.
     """
@@ -301,6 +266,13 @@ def question_of(run: FinishedRun, plan: Plan) -> tuple[Question, tuple[str, ...]
             untested.append(name)
     own = Constants.from_json(run.provenance["constants"])
     others = [Constants.from_json(table) for table in run.provenance.get("other_constants", [])]
+    dimensions = instrument.dimension_ids
+    for constants in (own, *others):
+        if constants.values.shape != (len(dimensions),):
+            raise RunError(
+                f"{run.folder.path}: provenance.json: want a constant for each of {', '.join(dimensions)}, got "
+                f"{constants.values.size} ({constants.kind})"
+            )
     countries = target.beside or countries_on(instrument.dimension_ids)
     return (
         Question(
@@ -316,69 +288,6 @@ def question_of(run: FinishedRun, plan: Plan) -> tuple[Question, tuple[str, ...]
         ),
         tuple(untested),
     )
-
-
-def _open(path: Path) -> FinishedRun:
-    folder = RunFolder.open(path)
-    if not (path / "soft_prompt").is_dir():
-        raise RunError(f"{path} has no soft prompt: the search is not finished; go on with hofsteer resume {path}")
-    return FinishedRun(folder, folder.config(), folder.read_json("provenance.json"), SoftPrompt.load(path))
-
-
-def _unlike(runs: Sequence[FinishedRun], controls: Sequence[FinishedRun]) -> tuple[str, ...]:
-    """Return what makes the controls another draw than the runs: longer soft prompts can do more, priced ones less."""
-    tokens, reasons = len(runs[0].soft_prompt.values), []
-    lengths = [len(run.soft_prompt.values) for run in controls]
-    if any(length != tokens for length in lengths):
-        reasons.append(f"the controls have {min(lengths)} to {max(lengths)} tokens, the runs {tokens}")
-    if any(run.config.objective != runs[0].config.objective for run in (*runs, *controls)):
-        reasons.append("runs and controls do not all minimise the same (their settings of `objective`)")
-    return tuple(reasons)
-
-
-def _check_together(runs: Sequence[FinishedRun], controls: Sequence[FinishedRun], respondent: Respondent) -> None:
-    first = runs[0]
-    for run in (*runs[1:], *controls):
-        for key in SAME:
-            own, other = (_comparable(key, one.provenance) for one in (first, run))
-            if own != other:
-                raise RunError(
-                    f"{run.folder.name} has another {key} than {first.folder.name}: they are not judged together"
-                )
-        if run.config.search.budget != first.config.search.budget:
-            budgets = first.config.search.budget, run.config.search.budget
-            raise RunError(
-                f"want runs of one budget, got {budgets[0]} in {first.folder.name} and {budgets[1]} in "
-                f"{run.folder.name}"
-            )
-    if others := sorted({run.target for run in runs} - {first.target}):
-        raise RunError(
-            f"want runs for one target, got {first.target} and {others[0]}; give other targets as --controls"
-        )
-    seeds = [run.config.search.seed for run in runs]
-    if len(set(seeds)) < len(seeds):
-        raise RunError(
-            f"want runs of different seeds, got seed {max(seeds, key=seeds.count)} twice: one draw is not two"
-        )
-    if same := [run.folder.name for run in controls if run.target == first.target]:
-        raise RunError(f"a control aims at another target, but {same[0]} aims at {first.target} as well")
-    for run in runs[1:]:
-        if run.soft_prompt.values.shape != first.soft_prompt.values.shape:
-            raise RunError(
-                f"want soft prompts of one shape, got {first.soft_prompt.values.shape} in {first.folder.name} and "
-                f"{run.soft_prompt.values.shape} in {run.folder.name}"
-            )
-    weights = respondent.identity().get("weights_sha256")
-    recorded = first.provenance["model"].get("weights_sha256")
-    if weights != recorded:
-        raise RunError(
-            f"the runs were found on weights {short_hash(recorded)}, and the model has {short_hash(weights)}"
-        )
-
-
-def _comparable(key: str, provenance: dict[str, Any]) -> Any:
-    """Return what must agree between runs: constants by their values, the rest whole."""
-    return provenance[key]["values"] if key == "constants" else provenance[key]
 
 
 def _held_out(held_out: HeldOut, fitted: Sequence[Administration]) -> tuple[Administration, ...]:

@@ -7,12 +7,13 @@ budget chosen by it would leave nothing held out.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hofsteer.alignment.run import UNPOLISHED, RunFolder
+from hofsteer.errors import RunError
 from hofsteer.evaluation.evidence import Question, answers_to, gain
 from hofsteer.evaluation.statistics import Mean, mean_over_seeds
 from hofsteer.instruments.base import Floats
@@ -21,6 +22,17 @@ from hofsteer.respondent.soft_prompt import SoftPrompt
 from hofsteer.targets import index_loss
 
 LEVEL = 0.95
+SoftPromptRows = NDArray[np.float32]  # (L, W)
+
+
+@dataclass(frozen=True, eq=False)
+class Along:
+    """What one search kept on its way."""
+
+    points: Mapping[int, tuple[float | None, SoftPromptRows]]  # evaluations -> fitted loss in points, soft prompt
+    evaluations: int  # at its end
+    best: float | None  # fitted loss at its end, points
+    end: SoftPromptRows  # what it found, before gradient steps that may have followed
 
 
 @dataclass(frozen=True)
@@ -80,38 +92,54 @@ class Transfer:
         }
 
 
-def measure_transfer(respondent: Respondent, runs: Sequence[RunFolder], question: Question) -> Transfer | None:
+def read_along(run: RunFolder, soft_prompt: SoftPrompt) -> Along:
+    """Return what a finished run kept along its search.
+
+    Args:
+        run: the run.
+        soft_prompt: its own, whose shape all have.
+
+    Raises:
+        RunError: its state, its history or a point is missing or broken.
+        SoftPromptError: what the search found before gradient steps cannot be read.
+    """
+    if not (history := run.history()):
+        raise RunError(f"{run.path} has no state.json, which says how far its search went")
+    kept = run.points()
+    end = SoftPrompt.load(path) if (path := run.path / UNPOLISHED).is_dir() else soft_prompt  # what the search found
+    named = {f"best-{record.generation}.safetensors": values for record, values in kept} | {UNPOLISHED: end.values}
+    wanted = soft_prompt.values.shape
+    for name, values in named.items():
+        finite = bool(np.isfinite(values).all())
+        if values.shape != wanted or not finite:
+            raise RunError(
+                f"{run.path / name}: want finite rows of shape {wanted}, as the soft prompt's are, got "
+                f"{'' if finite else 'NaN or infinite ones of '}shape {values.shape}"
+            )
+    points = {record.evaluations: (record.best, values) for record, values in kept}
+    return Along(points, history[-1].evaluations, history[-1].best, end.values)
+
+
+def measure_transfer(respondent: Respondent, runs: Sequence[Along], question: Question) -> Transfer | None:
     """Return fit and carry-over of S finished runs at the points that all of them kept; None if there is none.
 
     Raises:
-        RunError: a run's point cannot be read.
         ModelError: the answers at a point cannot be used.
     """
-    histories = [run.history() for run in runs]
-    kept = [{record.evaluations: (record, prompt) for record, prompt in run.points()} for run in runs]
-    shared = set.intersection(*(set(points) for points in kept))
-    before = sorted(shared - {history[-1].evaluations for history in histories})
+    shared = set.intersection(*(set(run.points) for run in runs))
+    before = sorted(shared - {run.evaluations for run in runs})
     if not before:
         return None
-    ends = [SoftPrompt.load(_found(run)).values for run in runs]
-    prompts = np.stack([[*(points[e][1] for e in before), end] for points, end in zip(kept, ends, strict=True)])
-    fitted = [
-        [*(points[e][0].best for e in before), history[-1].best]
-        for points, history in zip(kept, histories, strict=True)
-    ]
+    prompts = np.stack([[*(run.points[e][1] for e in before), run.end] for run in runs])
+    fitted = [[*(run.points[e][0] for e in before), run.best] for run in runs]
     flat, shape = prompts.reshape(-1, *prompts.shape[2:]), prompts.shape[:2]
     instrument, constants = question.instrument, next(iter(question.constants.values()))
     scores = instrument.score(answers_to(respondent, question.held_out, flat).probabilities) + constants.values
     losses = index_loss(scores, question.target.vector(instrument.dimension_ids)).mean(axis=1)
     gains = {name: gain(respondent, flat, place, name).reshape(shape) for name, place in question.elsewhere.items()}
     return Transfer(
-        evaluations=(*before, max(history[-1].evaluations for history in histories)),
+        evaluations=(*before, max(run.evaluations for run in runs)),
         fitted=np.array(fitted, dtype=np.float64),
         held_out=np.asarray(losses.reshape(shape)),
         gains=gains,
     )
-
-
-def _found(run: RunFolder) -> Path:
-    """Return the folder of what the search found, before gradient steps that may have followed."""
-    return next(path for path in (run.path / UNPOLISHED, run.path) if path.is_dir())

@@ -13,6 +13,7 @@ from hofsteer.files import hash_bytes, replace_bytes, replace_json
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 KEY = "prompt_embeddings"
+SHAPE = ("num_virtual_tokens", "token_dim")  # of the configuration: L, W
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,9 @@ class SoftPrompt:
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or not self.values.size or not np.isfinite(self.values).all():
-            raise SoftPromptError(f"want finite rows (tokens, width), got an array of shape {self.values.shape}")
+            lost = self.values.size - int(np.isfinite(self.values).sum())
+            what = f" with {lost} numbers that are NaN or infinite" if lost else ""
+            raise SoftPromptError(f"want finite rows (tokens, width), got an array of shape {self.values.shape}{what}")
 
     def identity(self) -> dict[str, str | None]:
         """Return the model that it was found for and the SHA-256 of its values, little-endian float32 row by row."""
@@ -54,7 +57,7 @@ class SoftPrompt:
         """Return the adapter in `folder`, or in its subfolder `soft_prompt` if it is a run.
 
         Raises:
-            SoftPromptError: a file is missing or broken, or it is another kind of adapter.
+            SoftPromptError: a file is missing or broken, the two do not agree, or it is another kind of adapter.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
@@ -73,4 +76,14 @@ class SoftPrompt:
         kind = config.get("peft_type") if isinstance(config, dict) else None
         if kind != "PROMPT_TUNING" or KEY not in tensors:
             raise SoftPromptError(f"want a PROMPT_TUNING adapter with {KEY!r}, got {kind!r} with {sorted(tensors)}")
-        return cls(tensors[KEY].astype(np.float32), config.get("base_model_name_or_path"))
+        try:
+            found = cls(tensors[KEY].astype(np.float32), config.get("base_model_name_or_path"))
+        except SoftPromptError as error:
+            raise SoftPromptError(f"the adapter in {folder} cannot be used: {error}") from None
+        for name, size in zip(SHAPE, found.values.shape, strict=True):
+            if (said := config.get(name)) not in (None, size):
+                raise SoftPromptError(
+                    f"the adapter in {folder} does not agree with itself: want {name} {said}, as {CONFIG_FILE} says, "
+                    f"got {size} in {WEIGHTS_FILE}"
+                )
+        return found

@@ -54,7 +54,7 @@ from hofsteer.targets.uncertainty import (
     source_spread,
     uncertainty_note,
 )
-from hofsteer.targets.zones import zone_of
+from hofsteer.targets.zones import country_of, zone_of
 
 __all__ = [
     "ASSUMED_N",
@@ -79,6 +79,7 @@ __all__ = [
     "constants_for",
     "coordinate_alternatives",
     "countries_on",
+    "country_of",
     "coverage",
     "difference_loss",
     "human_dimensions",
