@@ -13,9 +13,12 @@ from typing import ClassVar
 import pytest
 import torch
 
-from hofsteer import comparison
+from hofsteer import comparison_runs
 from hofsteer.alignment.run import RunFolder
+from hofsteer.comparison import Comparison
 from hofsteer.errors import RunError
+from hofsteer.parts import make_objective
+from hofsteer.record import provenance_of
 from hofsteer.respondent.hf import HFRespondent
 
 SMALL = ("--set", "search.population_size=4", "--set", "space.tokens=2", "--set", "wordings=[0]")
@@ -92,7 +95,7 @@ def here(monkeypatch):
 
     def here(**instead):
         for name in ("start", "resume", "ProcessPoolExecutor"):
-            monkeypatch.setattr(comparison, name, instead.get(name, never))
+            monkeypatch.setattr(comparison_runs, name, instead.get(name, never))
 
     return here
 
@@ -114,11 +117,15 @@ def test_two_processes_find_what_one_finds(compared, here, tmp_path):
 @pytest.mark.slow
 def test_an_error_in_one_process_ends_the_others(tiny, tmp_path):
     settings = {"search.budget": 2000, "wordings": [0], "orders": ["listed"], "constants": "midpoint"}
-    asked = comparison.Comparison(("JPN",), ("de",), (0, 1), settings, tmp_path)
+    asked = Comparison(("JPN",), ("de",), (0, 1), settings, tmp_path)
+    config = asked.search("de", "JPN", 0).model_copy(update={"constants": "midpoint"})
+    rendered = {"administrations": []}
+    recorded = provenance_of(config, make_objective(config, tiny), rendered)
+    recorded |= {"start": {"kind": "noise"}, "constants": None}
     (tmp_path / "runs").mkdir()
-    RunFolder.create(tmp_path / "runs" / "JPN-de-0", asked.search("de", "JPN", 0), {}, {})  # of no model
-    with pytest.raises(RunError, match="cannot be resumed: its model was"):
-        comparison.search_side_by_side(asked, tiny, 2)
+    RunFolder.create(tmp_path / "runs" / "JPN-de-0", config, recorded, rendered)
+    with pytest.raises(RunError, match="cannot be resumed: its constants was"):
+        comparison_runs.search_side_by_side(asked, tiny, 2)
     assert not active_children()
     assert not (tmp_path / "runs" / "JPN-de-1" / "evaluation.json").exists()
 
@@ -127,7 +134,7 @@ KILLED = """
 import os, signal
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from hofsteer.comparison import _prepare
+from hofsteer.comparison_runs import _prepare
 from time import sleep
 
 if __name__ == "__main__":
