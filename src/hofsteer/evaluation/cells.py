@@ -53,10 +53,9 @@ class Cell:
 
     def to_row(self) -> dict[str, Any]:
         """Return it as a line of `cells.csv`."""
-        columns = ("target", "method", "seed", "fitted", "held_out", "skill", "valid_mass", "note")
-        items: dict[str, Any] = {kind: self.item_losses.get(kind) for kind in ITEM_LOSSES}
-        floor = {"noise_floor": self.noise_floors.get(INDEX)}
-        return {**{name: getattr(self, name) for name in columns}, **items, **floor}
+        columns = ("target", "method", "seed", "fitted", "held_out", "skill", "noise_floor", "valid_mass", "note")
+        known = {**self.__dict__, "noise_floor": self.noise_floors.get(INDEX)}
+        return {**{name: known[name] for name in columns}, **{kind: self.item_losses.get(kind) for kind in ITEM_LOSSES}}
 
 
 @dataclass(frozen=True, eq=False)
