@@ -125,15 +125,16 @@ def test_imports_point_one_way(path):
             assert imported <= (LEVELS.keys() - {"cli"}) | ANYWHERE | {"search", "parts", "record"}
         case "comparison" | "control_runs":
             assert imported <= (LEVELS.keys() - {"cli"}) | ANYWHERE | {"pipeline", "parts"}
+        case "comparison_runs":
+            assert imported <= (LEVELS.keys() - {"cli"}) | ANYWHERE | {"pipeline", "parts", "record", "comparison"}
         case "errors" | "files" | "config":
             assert imported <= ANYWHERE
         case "search":  # knows no language model
             assert imported <= {"search", "errors"}
         case _:
             below = {name for name, level in LEVELS.items() if level < LEVELS[room]}
-            above = {"alignment": {"search"}, "cli": {"pipeline", "parts", "comparison", "control_runs"}}.get(
-                room, set()
-            )
+            entries = {"pipeline", "parts", "comparison", "comparison_runs", "control_runs"}
+            above = {"alignment": {"search"}, "cli": entries}.get(room, set())
             assert imported <= below | ANYWHERE | {room} | above
 
 

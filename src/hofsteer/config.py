@@ -251,7 +251,7 @@ def resolve(
         _merge(table, _nested(key, value))
     for text in sets:
         nested = _nested(*parse_set(text))
-        for key in _leaves(nested):
+        for key in by_dotted_key(nested):
             if key in given:
                 raise ConfigError(f"{key} is given both by its flag and by --set; keep one")
         _merge(table, nested)
@@ -351,17 +351,22 @@ def parse_set(text: str, flag: str = "--set") -> tuple[str, Any]:
         return key.strip(), value.strip()
 
 
+def by_dotted_key(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of nested tables, as flags and `--set` name them.
+
+    >>> by_dotted_key({"wordings": [0], "search": {"seed": 3}})
+    {'wordings': [0], 'search.seed': 3}
+    """
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= by_dotted_key(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
 def _nested(key: str, value: Any) -> dict[str, Any]:
     for part in reversed(key.split(".")):
         value = {part: value}
     return dict(value)
-
-
-def _leaves(table: Mapping[str, Any], prefix: str = "") -> list[str]:
-    keys = []
-    for key, value in table.items():
-        keys += _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [f"{prefix}{key}"]
-    return keys
 
 
 def _merge(into: dict[str, Any], table: Mapping[str, Any]) -> None:

@@ -212,6 +212,7 @@ def test_methods_are_compared_for_groups_of_a_table_in_another_folder(hofsteer, 
     page = (tmp_path / "all" / "table.md").read_text(encoding="utf-8")
     assert "Item losses on held-out forms, 0 to 100: W1 | JS." in page
     assert "| method | targets.csv:JPN | targets.csv:USA |" in page
+    assert page.count("| noise floor | ") == 2  # of scores, and of item distributions
     head, *rows = (tmp_path / "all" / "cells.csv").read_text(encoding="utf-8").splitlines()
     assert head.endswith(",wasserstein,jensen-shannon")
     assert sum(not row.endswith(",,") for row in rows) == 6

@@ -26,8 +26,8 @@ def plan(
 ) -> None:
     """Write a plan: held-out forms, margins, seeds, settings and constants, with a hash and the time.
 
-    `align --plan` takes everything from it, and `evaluate --plan` judges by it. What was done in another order is
-    called exploratory.
+    `align --plan` and `compare --plan` take everything from it, and `evaluate --plan` judges by it. What was done in
+    another order is called exploratory.
     """
     from hofsteer.config import parse_set
     from hofsteer.errors import ConfigError

@@ -4,20 +4,25 @@ Whatever a method fitted itself (the preset of the paper fits one form under mid
 same fitted forms, the same held-out forms and under the same constants.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from hofsteer.alignment.objective import Objective
+from hofsteer.alignment.run import rendered_hash
 from hofsteer.baselines import constructed_examples, persona_text, persona_texts, random_prompt, scores_in_words
 from hofsteer.errors import ModelError
 from hofsteer.evaluation.floor import ideal_answers
+from hofsteer.files import dump_json, hash_bytes
+from hofsteer.instruments import Administration
 from hofsteer.respondent.base import SoftPrompts
-from hofsteer.targets import ITEM_LOSSES, index_loss, mean_country, nearest
+from hofsteer.targets import ITEM_LOSSES, index_loss, item_noise_floors, mean_country, nearest
 
 BASELINES = ("naive", "persona", "persona-best", "scores-in-words", "icl", "random")
+INDEX = "index"  # beside `ITEM_LOSSES`: the loss of scores
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class Cell:
     note: str = ""  # what was chosen or constructed
     held_out_forms: tuple[float, ...] = ()  # (F,), points, on each held-out form; nothing for rows without a model
     item_losses: Mapping[str, float] = field(default_factory=dict)  # kind -> on the held-out forms, where it is known
+    skill: float | None = None  # 1 - loss / loss of the mean country; of the held-out loss where there is one
+    noise_floors: Mapping[str, float] = field(default_factory=dict)  # of the target: `INDEX` and kinds of item loss
 
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> "Cell":
@@ -41,13 +48,34 @@ class Cell:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return {**self.__dict__, "held_out_forms": list(self.held_out_forms), "item_losses": dict(self.item_losses)}
+        copied = {"held_out_forms": list(self.held_out_forms), "item_losses": dict(self.item_losses)}
+        return {**self.__dict__, **copied, "noise_floors": dict(self.noise_floors)}
 
     def to_row(self) -> dict[str, Any]:
         """Return it as a line of `cells.csv`."""
-        columns = ("target", "method", "seed", "fitted", "held_out", "valid_mass", "note")
-        items: dict[str, Any] = {kind: self.item_losses.get(kind) for kind in ITEM_LOSSES}
-        return {**{name: getattr(self, name) for name in columns}, **items}
+        columns = ("target", "method", "seed", "fitted", "held_out", "skill", "noise_floor", "valid_mass", "note")
+        known = {**self.__dict__, "noise_floor": self.noise_floors.get(INDEX)}
+        return {**{name: known[name] for name in columns}, **{kind: self.item_losses.get(kind) for kind in ITEM_LOSSES}}
+
+
+@dataclass(frozen=True, eq=False)
+class Prefix:
+    """What stands before the survey: a system text, examples or a soft prompt (1, L, W), or nothing."""
+
+    system: str | None = None
+    examples: tuple[tuple[str, int], ...] = ()
+    soft_prompts: SoftPrompts | None = None
+    note: str = ""  # what was chosen or constructed
+
+    def before(self, form: Administration) -> Administration:
+        """Return a form with the text and the examples."""
+        return replace(form, system=self.system, examples=self.examples)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values, of a soft prompt its hash."""
+        values = self.soft_prompts
+        sha256 = None if values is None else hash_bytes(np.asarray(values, dtype=np.float32).tobytes())
+        return {"system": self.system, "examples": self.examples, "soft_prompt_sha256": sha256, "note": self.note}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,22 +92,14 @@ class Scoring:
         assert self.fitted.target is not None
         return self.fitted.target.code
 
-    def cell(
-        self,
-        method: str,
-        seed: int | None = None,
-        system: str | None = None,
-        examples: tuple[tuple[str, int], ...] = (),
-        soft_prompts: SoftPrompts | None = None,
-        note: str = "",
-    ) -> Cell:
-        """Return the losses of the model behind a soft prompt (1, L, W), a system text or examples, or as it is."""
+    def cell(self, method: str, prefix: Prefix, seed: int | None = None) -> Cell:
+        """Return the losses of the model behind a prefix."""
         assert self.fitted.target is not None
         goal = self.fitted.target.vector(self.fitted.instrument.dimension_ids)
         found = []
         for objective in (self.fitted, self.held_out):
-            forms = tuple(replace(f, system=system, examples=examples) for f in objective.administrations)
-            answered = replace(objective, administrations=forms).evaluate(soft_prompts)
+            forms = tuple(map(prefix.before, objective.administrations))
+            answered = replace(objective, administrations=forms).evaluate(prefix.soft_prompts)
             if answered.reasons[0] is not None:
                 raise ModelError(f"no usable answers ({method} for {self.target}): {answered.reasons[0]}")
             found.append(answered)
@@ -91,33 +111,75 @@ class Scoring:
             fitted=float(fitted.losses[0]),
             held_out=float(held_out.losses[0]),
             valid_mass=float(held_out.valid_mass[0].mean()),
-            note=note,
+            note=prefix.note,
             held_out_forms=tuple(index_loss(held_out.form_scores[0], goal).tolist()),
             item_losses={kind: float(loss[0]) for kind, loss in held_out.item_losses.items()},
         )
 
-    def baseline(self, method: str) -> Cell:
-        """Return the cell of one of `BASELINES`."""
+    def prefixes(self, method: str) -> tuple[Prefix, ...]:
+        """Return what one of `BASELINES` puts before the survey; of several that with the lowest fitted loss counts."""
         target, instrument = self.fitted.target, self.fitted.instrument
         assert target is not None
         match method:
             case "naive":
-                return self.cell(method)
+                return (Prefix(),)
             case "persona":
-                return self.cell(method, system=persona_text(target))
+                return (Prefix(persona_text(target)),)
             case "scores-in-words":
-                return self.cell(method, system=scores_in_words(target))
+                return (Prefix(scores_in_words(target)),)
             case "random":
-                return self.cell(method, soft_prompts=random_prompt(self.fitted.respondent, self.tokens, 0))
+                return (Prefix(soft_prompts=random_prompt(self.fitted.respondent, self.tokens, 0)),)
             case "icl":
                 answers = ideal_answers(instrument, self.fitted.constants, target)
                 means = instrument.item_means(answers)
                 examples = constructed_examples(instrument, self.fitted.constants, target, means)
                 said = "examples constructed from the published scores"
-                return self.cell(method, system=persona_text(target), examples=examples, note=said)
-            case _:  # persona-best: the text with the lowest loss on the fitted forms
-                found = [self.cell(method, system=text, note=text) for text in persona_texts(target)]
-                return min(found, key=lambda cell: cell.fitted)
+                return (Prefix(persona_text(target), examples, note=said),)
+            case _:  # persona-best
+                return tuple(Prefix(text, note=text) for text in persona_texts(target))
+
+    def baseline(self, method: str) -> Cell:
+        """Return the cell of one of `BASELINES`."""
+        return min((self.cell(method, prefix) for prefix in self.prefixes(method)), key=lambda cell: cell.fitted)
+
+    def decides(self, method: str) -> dict[str, Any]:
+        """Return all that the cell of one of `BASELINES` depends on, as JSON values: what a kept cell is known by.
+
+        Constants are rounded, as they rest on answers that may differ in their last digits. Rendered are the forms
+        behind the first prefix, which tells tokenizers, chat templates and their arguments apart.
+        """
+        target, instrument, respondent = self.fitted.target, self.fitted.instrument, self.fitted.respondent
+        assert target is not None
+        prefixes, forms = self.prefixes(method), (self.fitted.administrations, self.held_out.administrations)
+        rendered = [respondent.rendered(prefixes[0].before(form)) for asked in forms for form in asked]
+        constants = self.fitted.constants
+        record = {
+            "model": respondent.identity(),
+            "rendered_sha256": rendered_hash(
+                {"administrations": [one.to_json() for one in rendered if one is not None]}
+            ),
+            "instrument": {"id": instrument.id, "sha256": instrument.hash},
+            "target": {
+                "code": target.code,
+                "scores": dict(target.scores),
+                "items_sha256": None if target.items is None else target.items.sha256,
+            },
+            "constants": {"kind": constants.kind, "values": np.round(constants.values, 3).tolist()},
+            "read_out": self.fitted.read_out.model_dump(mode="json"),
+            "fitted": [_settings(form) for form in forms[0]],
+            "held_out": [_settings(form) for form in forms[1]],
+            "before": [prefix.to_json() for prefix in prefixes],
+        }
+        return dict(json.loads(dump_json(record)))  # as it is read back
+
+    def read_against(self, cells: Iterable[Cell]) -> list[Cell]:
+        """Return cells of the target with their skill and its noise floors."""
+        target, dimensions = self.fitted.target, self.fitted.instrument.dimension_ids
+        assert target is not None
+        mean = float(index_loss(mean_country(dimensions, leaving_out=target), target.vector(dimensions)))
+        items = {} if self.fitted.item_goal is None else item_noise_floors(self.fitted.item_goal)
+        floors = {INDEX: self.fitted.noise_floor, **items}
+        return [replace(cell, skill=_skill(cell, mean), noise_floors=floors) for cell in cells]
 
     def without_model(self) -> list[Cell]:
         """Return the reference rows that no model answers: flat, mean-country, table and nearest."""
@@ -140,7 +202,7 @@ class Scoring:
 
 
 def summary(cells: Sequence[Cell]) -> dict[str, dict[str, dict[str, float | int | None]]]:
-    """Return, by method and target, mean and deviation over seeds of the losses, how many seeds, and item losses."""
+    """Return, by method and target, losses with their deviation, skill and item losses, means over seeds."""
     found: dict[str, dict[str, dict[str, float | int | None]]] = {}
     for method in dict.fromkeys(cell.method for cell in cells):
         for target in dict.fromkeys(cell.target for cell in cells):
@@ -149,11 +211,24 @@ def summary(cells: Sequence[Cell]) -> dict[str, dict[str, dict[str, float | int 
                 continue
             fitted = np.array([cell.fitted for cell in mine])
             held_out = [cell.held_out for cell in mine if cell.held_out is not None]
+            skills = [cell.skill for cell in mine if cell.skill is not None]
             found.setdefault(method, {})[target] = {
                 "fitted": float(fitted.mean()),
                 "held_out": float(np.mean(held_out)) if held_out else None,
                 "deviation": float(np.std(held_out, ddof=1)) if len(held_out) > 1 else None,
+                "skill": float(np.mean(skills)) if skills else None,
                 "seeds": len(mine),
                 **{kind: float(np.mean([c.item_losses[kind] for c in mine])) for kind in mine[0].item_losses},
             }
     return found
+
+
+def _skill(cell: Cell, mean_loss: float) -> float | None:
+    """Return how much nearer than the mean country a cell is; None where that one is at the target."""
+    loss = cell.fitted if cell.held_out is None else cell.held_out
+    return 1 - loss / mean_loss if mean_loss > 0 else None
+
+
+def _settings(form: Administration) -> dict[str, Any]:
+    """Return what a form is but for its instrument and what stands before it."""
+    return {name: value for name, value in form.__dict__.items() if name not in ("instrument", "system", "examples")}
