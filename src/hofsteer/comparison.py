@@ -147,8 +147,8 @@ class Comparison:
             opened: when the plan's held-out data were first opened, before this comparison.
         """
         planned = [self.folder(search) for search in self.searches if search.method in self.planned]
-        tables = [RunFolder.open(path).read_json("provenance.json").get("plan", {}) for path in planned]
-        found = departures(self.plan, opened, tables)
+        tables = [RunFolder.open(path).read_json("provenance.json").get("plan") or {} for path in planned]
+        found = departures(self.plan, opened, tables, self.targets[0], self.seeds)  # each target is planned
         if self.plan is None:
             return found
         if beside := [method for method in self.searched if method not in self.planned]:

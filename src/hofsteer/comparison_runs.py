@@ -99,14 +99,14 @@ def _is_finished(comparison: Comparison, respondent: Respondent, search: Search)
     path = comparison.folder(search)
     if not (path / "config.toml").is_file():
         return False
-    config = comparison.search(search.method, search.name, search.seed)
-    if other := next(_differences(RunFolder.open(path), config, respondent), None):
+    run, config = RunFolder.open(path), comparison.search(search.method, search.name, search.seed)
+    if other := next(_differences(run, config, respondent), None):
         name, want, got = other
         raise RunError(
             f"{path} was made with other settings: compare into another folder, or remove it (want {name} {want}, got "
             f"{got})"
         )
-    return (path / "evaluation.json").is_file()
+    return run.is_finished
 
 
 def _differences(run: RunFolder, config: RunConfig, respondent: Respondent) -> Iterator[tuple[str, Any, Any]]:

@@ -1,4 +1,6 @@
-"""Methods over targets, seeds and forms: intervals, adjusted p-values and words, from numbers whose truth is known."""
+"""Methods over targets, seeds and wordings: intervals, adjusted p-values, words, from numbers whose truth is known."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,28 +8,29 @@ from scipy import stats
 
 from hofsteer.evaluation.cells import Cell
 from hofsteer.evaluation.methods import method_statistics
-from hofsteer.evaluation.statistics import mean_over_seeds_and_forms
+from hofsteer.evaluation.statistics import mean_over_seeds_and_wordings
 
 REPETITIONS = 600
 
 
 def cells_of(tables):
-    """Cells of method -> held-out losses (T, S, F), or (T, 1, F) for a method without a seed."""
+    """Cells of method -> held-out losses (T, S, W), or (T, 1, W) for a method without a seed."""
     found = []
     for method, table in tables.items():
         for t, seeds in enumerate(table):
             for s, losses in enumerate(seeds):
                 seed = s if len(seeds) > 1 else None
-                found.append(Cell(f"T{t}", method, seed, 0.0, float(losses.mean()), 1.0, "", tuple(losses.tolist())))
+                forms, wordings = tuple(losses.tolist()), tuple(range(len(losses)))
+                found.append(Cell(f"T{t}", method, seed, 0.0, float(losses.mean()), 1.0, "", forms, wordings))
     return [*found, Cell("T0", "flat", None, 20.0, None, None)]
 
 
-def drawn(rng, truth, n_seeds, n_forms):
-    """Losses (T, S, F) about `truth` (T,): seeds matter, for all targets and for each, and so do forms."""
-    shape = len(truth), n_seeds, n_forms
+def drawn(rng, truth, n_seeds, n_wordings):
+    """Losses (T, S, F) about `truth` (T,): seeds matter, for all targets and for each, and so do wordings."""
+    shape = len(truth), n_seeds, n_wordings
     seeds = rng.normal(0, 1.0, (1, n_seeds, 1)) + rng.normal(0, 0.7, (len(truth), n_seeds, 1))
-    forms = rng.normal(0, 1.0, (1, 1, n_forms))
-    return truth[:, None, None] + seeds + forms + rng.normal(0, 0.5, shape)
+    wordings = rng.normal(0, 1.0, (1, 1, n_wordings))
+    return truth[:, None, None] + seeds + wordings + rng.normal(0, 0.5, shape)
 
 
 def test_means_are_over_fixed_targets_and_cover_the_truth():
@@ -44,7 +47,7 @@ def test_means_are_over_fixed_targets_and_cover_the_truth():
 
 
 def test_the_degrees_of_freedom_follow_the_design():
-    """One form: seeds alone, S - 1, however many targets."""
+    """One wording: seeds alone, S - 1, however many targets."""
     table = np.random.default_rng(4).normal(10, 1, (6, 12, 1))
     mean = method_statistics(cells_of({"de": table})).means["de"]
     assert mean.degrees_of_freedom == 11
@@ -52,8 +55,18 @@ def test_the_degrees_of_freedom_follow_the_design():
     assert mean.bounds() == pytest.approx(wanted)
 
 
+def test_orders_of_a_wording_are_one_draw():
+    table = drawn(np.random.default_rng(7), np.array([10.0, 20.0]), 10, 3)
+    cells = [
+        replace(cell, held_out_forms=tuple(np.repeat(cell.held_out_forms, 2)), held_out_wordings=(2, 2, 5, 5, 7, 7))
+        for cell in cells_of({"de": table})
+        if cell.held_out_forms
+    ]
+    assert method_statistics(cells).means["de"].bounds() == mean_over_seeds_and_wordings(table.mean(axis=0)).bounds()
+
+
 def test_differences_are_paired():
-    """What seeds and forms do to both methods alike is no doubt about their difference."""
+    """What seeds and wordings do to both methods alike is no doubt about their difference."""
     rng = np.random.default_rng([5, 1])
     shared = drawn(rng, np.array([10.0, 20.0]), 10, 4)
     cells = cells_of({"a": shared, "b": shared + 0.5 + rng.normal(0, 0.05, shared.shape)})
@@ -152,7 +165,7 @@ def test_no_spread_at_all():
 
 def test_the_sum_over_seeds_and_forms_is_that_of_the_verdict():
     table = drawn(np.random.default_rng(6), np.array([10.0]), 10, 4)
-    assert method_statistics(cells_of({"de": table})).means["de"] == mean_over_seeds_and_forms(table[0])
+    assert method_statistics(cells_of({"de": table})).means["de"] == mean_over_seeds_and_wordings(table[0])
 
 
 def test_json_and_rows_have_one_shape():

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hofsteer.alignment.objective import Objective
+from hofsteer.alignment.objective import Evaluation, Objective
 from hofsteer.alignment.run import rendered_hash
 from hofsteer.baselines import constructed_examples, persona_text, persona_texts, random_prompt, scores_in_words
 from hofsteer.errors import ModelError
@@ -37,6 +37,7 @@ class Cell:
     valid_mass: float | None  # on the held-out forms
     note: str = ""  # what was chosen or constructed
     held_out_forms: tuple[float, ...] = ()  # (F,), points, on each held-out form; nothing for rows without a model
+    held_out_wordings: tuple[int, ...] = ()  # (F,), of these forms
     item_losses: Mapping[str, float] = field(default_factory=dict)  # kind -> on the held-out forms, where it is known
     skill: float | None = None  # 1 - loss / loss of the mean country; of the held-out loss where there is one
     noise_floors: Mapping[str, float] = field(default_factory=dict)  # of the target: `INDEX` and kinds of item loss
@@ -44,12 +45,13 @@ class Cell:
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> "Cell":
         """Return the cell that `to_json` made a table of. Raises TypeError if a column is missing or unknown."""
-        return cls(**{**table, "held_out_forms": tuple(table["held_out_forms"])})
+        return cls(**{**table, **{name: tuple(table[name]) for name in ("held_out_forms", "held_out_wordings")}})
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        copied = {"held_out_forms": list(self.held_out_forms), "item_losses": dict(self.item_losses)}
-        return {**self.__dict__, **copied, "noise_floors": dict(self.noise_floors)}
+        lists = {name: list(getattr(self, name)) for name in ("held_out_forms", "held_out_wordings")}
+        tables = {name: dict(getattr(self, name)) for name in ("item_losses", "noise_floors")}
+        return {**self.__dict__, **lists, **tables}
 
     def to_row(self) -> dict[str, Any]:
         """Return it as a line of `cells.csv`."""
@@ -96,14 +98,7 @@ class Scoring:
         """Return the losses of the model behind a prefix."""
         assert self.fitted.target is not None
         goal = self.fitted.target.vector(self.fitted.instrument.dimension_ids)
-        found = []
-        for objective in (self.fitted, self.held_out):
-            forms = tuple(map(prefix.before, objective.administrations))
-            answered = replace(objective, administrations=forms).evaluate(prefix.soft_prompts)
-            if answered.reasons[0] is not None:
-                raise ModelError(f"no usable answers ({method} for {self.target}): {answered.reasons[0]}")
-            found.append(answered)
-        fitted, held_out = found
+        fitted, held_out = (self._answered(objective, method, prefix) for objective in (self.fitted, self.held_out))
         return Cell(
             target=self.target,
             method=method,
@@ -113,6 +108,7 @@ class Scoring:
             valid_mass=float(held_out.valid_mass[0].mean()),
             note=prefix.note,
             held_out_forms=tuple(index_loss(held_out.form_scores[0], goal).tolist()),
+            held_out_wordings=tuple(form.wording for form in self.held_out.administrations),
             item_losses={kind: float(loss[0]) for kind, loss in held_out.item_losses.items()},
         )
 
@@ -140,7 +136,18 @@ class Scoring:
 
     def baseline(self, method: str) -> Cell:
         """Return the cell of one of `BASELINES`."""
-        return min((self.cell(method, prefix) for prefix in self.prefixes(method)), key=lambda cell: cell.fitted)
+        first, *others = self.prefixes(method)
+        if not others:
+            return self.cell(method, first)
+        losses = {prefix: self._answered(self.fitted, method, prefix).losses[0] for prefix in (first, *others)}
+        return self.cell(method, min(losses, key=lambda prefix: losses[prefix]))
+
+    def _answered(self, objective: Objective, method: str, prefix: Prefix) -> Evaluation:
+        forms = tuple(map(prefix.before, objective.administrations))
+        answered = replace(objective, administrations=forms).evaluate(prefix.soft_prompts)
+        if answered.reasons[0] is not None:
+            raise ModelError(f"no usable answers ({method} for {self.target}): {answered.reasons[0]}")
+        return answered
 
     def decides(self, method: str) -> dict[str, Any]:
         """Return all that the cell of one of `BASELINES` depends on, as JSON values: what a kept cell is known by.

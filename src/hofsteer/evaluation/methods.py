@@ -1,9 +1,10 @@
 """Methods over all targets of a comparison: means, paired differences, and where the model alone is beaten.
 
-Targets are fixed: they were chosen, and what is said is said of them. Search seeds and held-out forms are drawn, and
+Targets are fixed: they were chosen, and what is said is said of them. Search seeds and held-out wordings are drawn, and
 crossed with the targets and each other: every seed is searched for every target and asked the same forms. So losses are
-averaged over targets first, and intervals are those of a table of seeds x forms (`mean_over_seeds_and_wordings`). What has
-no seed, such as a persona, has no interval; a difference between it and a search has that of the search's seeds.
+averaged over targets, and over the forms of a wording, first, and intervals are those of a table of seeds x wordings
+(`mean_over_seeds_and_wordings`). What has no seed, such as a persona, has no interval; a difference between it and a
+search has that of the search's seeds.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import numpy as np
 
 from hofsteer.evaluation.cells import Cell
 from hofsteer.evaluation.plan import Margins
-from hofsteer.evaluation.statistics import Mean, benjamini_hochberg, holm, mean_over_seeds_and_wordings
+from hofsteer.evaluation.statistics import Mean, benjamini_hochberg, by_wording, holm, mean_over_seeds_and_wordings
 from hofsteer.instruments.base import Floats
 
 LEVEL = 0.05
@@ -28,7 +29,7 @@ BeatenWord = Literal["beaten", "not shown", "no verdict"]
 
 @dataclass(frozen=True)
 class Difference:
-    """The held-out loss of one method less that of another, mean over targets, paired by target, seed and form."""
+    """The held-out loss of one method less that of another, mean over targets, paired by target, seed and wording."""
 
     method: str
     other: str
@@ -119,8 +120,12 @@ def _beaten(tables: dict[str, Floats], targets: tuple[str, ...], given: bool) ->
 
 
 def _table(cells: Sequence[Cell], method: str, targets: tuple[str, ...]) -> Floats:
-    """Return the held-out losses (T, S, F) of a method."""
-    return np.array([[c.held_out_forms for c in cells if (c.method, c.target) == (method, t)] for t in targets])
+    """Return the held-out losses (T, S, W) of a method."""
+
+    def losses(cell: Cell) -> Floats:
+        return by_wording(np.array(cell.held_out_forms), cell.held_out_wordings)
+
+    return np.array([[losses(c) for c in cells if (c.method, c.target) == (method, t)] for t in targets])
 
 
 def _word(mean: Mean, p: float | None, given: bool) -> Word:

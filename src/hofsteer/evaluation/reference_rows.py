@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hofsteer.alignment.objective import Objective
-from hofsteer.baselines import persona_texts, random_prompt
+from hofsteer.baselines import random_prompt
 from hofsteer.errors import HofsteerError
 from hofsteer.evaluation.base import answered_row
 from hofsteer.evaluation.cells import BASELINES, Scoring
@@ -87,12 +87,7 @@ def _baseline(name: str, question: Question, evidence: Evidence, scoring: Scorin
         return _loss(scoring.fitted, prompt), _loss(scoring.held_out, prompt), f"{scoring.tokens} tokens"
     if name == "persona":
         return _loss(scoring.fitted.with_system(question.persona)), evidence.persona_loss, question.persona
-    if name == "persona-best":  # as `Scoring` chooses, without asking the held-out forms of texts that are not chosen
-        texts = persona_texts(question.target)
-        best = min(texts, key=lambda text: _loss(scoring.fitted.with_system(text)))
-        cell = scoring.cell(name, system=best, note=best)
-    else:
-        cell = scoring.baseline(name)
+    cell = scoring.baseline(name)
     assert cell.held_out is not None, "which only rows without a model lack"
     return cell.fitted, cell.held_out, cell.note
 

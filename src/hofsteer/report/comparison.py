@@ -15,7 +15,7 @@ TITLE = "Mean distance to the target in points: fitted forms | held-out forms (d
 SKILL_TITLE = "Skill on held-out forms, mean over seeds: 1 - loss / loss of mean-country"
 ITEM_TITLE = f"Item losses on held-out forms, 0 to 100: {' | '.join(ITEM_HEADS[kind] for kind in ITEM_LOSSES)}"
 MEANS_TITLE = "Held-out loss over all targets, points"
-DIFFERENCES_TITLE = "Differences of the held-out loss, paired by target, seed and form, points"
+DIFFERENCES_TITLE = "Differences of the held-out loss, paired by target, seed and wording, points"
 BEATEN_TITLE = "In how many targets a method is nearer than the model alone"
 
 FLOOR = "noise floor"  # the last row of a table of losses
