@@ -25,7 +25,14 @@ def test_the_random_search_and_the_random_baseline_have_names_of_their_own(tmp_p
 def test_no_form_is_held_out_that_a_preset_fits(tmp_path):
     """`masoud2025` fits wording 0, whatever the comparison fits: it was scored on it as held out."""
     settings = {"wordings": [2, 3]}
-    assert {form.wording for form in compared(tmp_path, ("naive", "de"), **settings).forms("JPN")[1]} == {0, 1, 4, 5, 6, 7}
+    assert {form.wording for form in compared(tmp_path, ("naive", "de"), **settings).forms("JPN")[1]} == {
+        0,
+        1,
+        4,
+        5,
+        6,
+        7,
+    }
     fitted, held_out = compared(tmp_path, ("naive", "masoud2025"), **settings).forms("JPN")
     assert ({form.wording for form in fitted}, {form.wording for form in held_out}) == ({2, 3}, {1, 4, 5, 6, 7})
     with pytest.raises(ConfigError, match="leave a wording out"):

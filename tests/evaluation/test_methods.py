@@ -21,7 +21,9 @@ def cells_of(tables):
             for s, losses in enumerate(seeds):
                 seed = s if len(seeds) > 1 else None
                 forms, wordings = tuple(losses.tolist()), tuple(range(len(losses)))
-                found.append(Cell(f"T{t}", method, seed, 0.0, float(losses.mean()), 1.0, "", forms, wordings))
+                found.append(
+                    Cell(f"T{t}", method, seed, 0.0, float(losses.mean()), 1.0, "", forms, wordings, (1.0 * t, None))
+                )
     return [*found, Cell("T0", "flat", None, 20.0, None, None)]
 
 
@@ -63,6 +65,23 @@ def test_orders_of_a_wording_are_one_draw():
         if cell.held_out_forms
     ]
     assert method_statistics(cells).means["de"].bounds() == mean_over_seeds_and_wordings(table.mean(axis=0)).bounds()
+
+
+def test_differences_between_targets_know_no_constants():
+    """Three targets with errors 1, 2 and 6 on one dimension and none known on the other: pairs differ by 1, 5 and 4."""
+
+    def cells(shift):
+        return [
+            replace(cell, held_out_errors=({"T0": 1.0, "T1": 2.0, "T2": 6.0}[cell.target] + shift, None))
+            for cell in cells_of({"de": drawn(np.random.default_rng(7), np.full(3, 10.0), 4, 2)})
+            if cell.held_out_forms
+        ]
+
+    for shift in (0.0, 25.0):
+        mean = method_statistics(cells(shift)).between_targets["de"]
+        assert (mean.value, mean.n) == (pytest.approx(10 / 3), 4)
+    one = [cell for cell in cells(0.0) if cell.target == "T0"]
+    assert method_statistics(one).between_targets == {}
 
 
 def test_differences_are_paired():

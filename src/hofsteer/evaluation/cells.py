@@ -21,6 +21,7 @@ from hofsteer.instruments import Administration
 from hofsteer.respondent.base import SoftPrompts
 from hofsteer.targets import ITEM_LOSSES, index_loss, item_noise_floors, mean_country, nearest
 
+LISTS = ("held_out_forms", "held_out_wordings", "held_out_errors")  # of a cell
 BASELINES = ("naive", "persona", "persona-best", "scores-in-words", "icl", "random")
 INDEX = "index"  # beside `ITEM_LOSSES`: the loss of scores
 
@@ -38,6 +39,7 @@ class Cell:
     note: str = ""  # what was chosen or constructed
     held_out_forms: tuple[float, ...] = ()  # (F,), points, on each held-out form; nothing for rows without a model
     held_out_wordings: tuple[int, ...] = ()  # (F,), of these forms
+    held_out_errors: tuple[float | None, ...] = ()  # (M,), points, score less target, mean over these forms; None: none
     item_losses: Mapping[str, float] = field(default_factory=dict)  # kind -> on the held-out forms, where it is known
     skill: float | None = None  # 1 - loss / loss of the mean country; of the held-out loss where there is one
     noise_floors: Mapping[str, float] = field(default_factory=dict)  # of the target: `INDEX` and kinds of item loss
@@ -45,11 +47,11 @@ class Cell:
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> "Cell":
         """Return the cell that `to_json` made a table of. Raises TypeError if a column is missing or unknown."""
-        return cls(**{**table, **{name: tuple(table[name]) for name in ("held_out_forms", "held_out_wordings")}})
+        return cls(**{**table, **{name: tuple(table[name]) for name in LISTS}})
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        lists = {name: list(getattr(self, name)) for name in ("held_out_forms", "held_out_wordings")}
+        lists = {name: list(getattr(self, name)) for name in LISTS}
         tables = {name: dict(getattr(self, name)) for name in ("item_losses", "noise_floors")}
         return {**self.__dict__, **lists, **tables}
 
@@ -109,6 +111,7 @@ class Scoring:
             note=prefix.note,
             held_out_forms=tuple(index_loss(held_out.form_scores[0], goal).tolist()),
             held_out_wordings=tuple(form.wording for form in self.held_out.administrations),
+            held_out_errors=tuple(None if np.isnan(e) else float(e) for e in held_out.scores[0] - goal),
             item_losses={kind: float(loss[0]) for kind, loss in held_out.item_losses.items()},
         )
 

@@ -16,8 +16,16 @@ import numpy as np
 
 from hofsteer.evaluation.cells import Cell
 from hofsteer.evaluation.plan import Margins
-from hofsteer.evaluation.statistics import Mean, benjamini_hochberg, by_wording, holm, mean_over_seeds_and_wordings
+from hofsteer.evaluation.statistics import (
+    Mean,
+    benjamini_hochberg,
+    by_wording,
+    holm,
+    mean_over_seeds,
+    mean_over_seeds_and_wordings,
+)
 from hofsteer.instruments.base import Floats
+from hofsteer.targets import difference_loss
 
 LEVEL = 0.05
 LEAST_TARGETS = 10  # for a statement on how many of them
@@ -58,6 +66,7 @@ class MethodStatistics:
     targets: tuple[str, ...]
     n_seeds: int  # of the searches; 0 without one
     means: dict[str, Mean]  # method -> held-out loss over targets, points
+    between_targets: dict[str, Mean]  # method -> loss of the differences between targets, points; empty with one target
     differences: tuple[Difference, ...]
     beaten: tuple[Beaten, ...]  # empty below `LEAST_TARGETS`, without the model alone or an interval
 
@@ -66,9 +75,10 @@ class MethodStatistics:
         return {"targets": len(self.targets), "seeds": self.n_seeds, "rows": self.rows()}
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row for each mean, difference and country, with the same columns."""
+        """Return a row for each mean, loss between targets, difference and country, with the same columns."""
         return [
             *(_row("mean", name, None, None, mean) for name, mean in self.means.items()),
+            *(_row("between-targets", name, None, None, mean) for name, mean in self.between_targets.items()),
             *(_row("difference", d.method, d.other, None, d.mean, d.p, d.p_adjusted, d.word) for d in self.differences),
             *(_row("beats-naive", b.method, NAIVE, b.target, b.mean, b.p, b.p_adjusted, b.word) for b in self.beaten),
         ]
@@ -90,6 +100,7 @@ def method_statistics(cells: Sequence[Cell], least_seeds: int = Margins().seeds_
         targets=targets,
         n_seeds=n_seeds,
         means={name: mean_over_seeds_and_wordings(table.mean(axis=0)) for name, table in tables.items()},
+        between_targets={name: _between_targets(asked, name, targets) for name in tables} if len(targets) > 1 else {},
         differences=_differences(tables, given),
         beaten=_beaten(tables, targets, given),
     )
@@ -126,6 +137,18 @@ def _table(cells: Sequence[Cell], method: str, targets: tuple[str, ...]) -> Floa
         return by_wording(np.array(cell.held_out_forms), cell.held_out_wordings)
 
     return np.array([[losses(c) for c in cells if (c.method, c.target) == (method, t)] for t in targets])
+
+
+def _between_targets(cells: Sequence[Cell], method: str, targets: tuple[str, ...]) -> Mean:
+    """Return how far differences between targets are from the published ones, in which constants cancel.
+
+    The mean over dimensions of `difference_loss`, target by target of one seed; its interval is that of the seeds.
+    """
+    mine = {target: [c for c in cells if (c.method, c.target) == (method, target)] for target in targets}
+    errors = np.array([[c.held_out_errors for c in mine[t]] for t in targets], dtype=np.float64)  # (T, S, M)
+    zero = np.where(np.isnan(errors), np.nan, 0.0)
+    losses = [np.nanmean(difference_loss(errors[:, s], zero[:, s])) for s in range(errors.shape[1])]
+    return mean_over_seeds(np.array(losses))
 
 
 def _word(mean: Mean, p: float | None, given: bool) -> Word:

@@ -223,7 +223,7 @@ def _opened(log: Path, number: int, line: bytes) -> str:
         datetime.fromisoformat(opened)
     except (ValueError, KeyError, TypeError):
         raise ConfigError(
-            f"{log}, line {number}: want an opening with its time, as evaluate --plan writes it, "
+            f"{log}, line {number}: want an opening with its time, as --plan writes it, "
             f"got {line[:60].decode(errors='replace')!r}"
         ) from None
     return opened

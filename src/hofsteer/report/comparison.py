@@ -53,8 +53,13 @@ def item_rows(cells: Sequence[Cell]) -> Rows:
 
 def mean_rows(statistics: MethodStatistics) -> Rows:
     """Return the headings and a row a method."""
-    rows = [[name, f"{mean.value:.2f}", *_interval(mean)] for name, mean in statistics.means.items()]
-    return ["method", "mean", "95 % interval", "df"], rows
+    between = statistics.between_targets
+    heads = ["method", "mean", "95 % interval", "df", *(["differences between targets"] if between else [])]
+    rows = [
+        [name, f"{mean.value:.2f}", *_interval(mean), *([f"{between[name].value:.2f}"] if between else [])]
+        for name, mean in statistics.means.items()
+    ]
+    return heads, rows
 
 
 def difference_rows(statistics: MethodStatistics) -> Rows:
@@ -122,8 +127,13 @@ def comparison_notes(
         notes.append(f"Below {LEAST_SEEDS} seeds there is no interval.")
     if seeds >= LEAST_SEEDS:
         notes.append(
-            "Intervals are for new search seeds and new forms, and for these targets alone. What has no seed has none. "
-            "p of differences are adjusted over all pairs (Holm)."
+            "Intervals are for new search seeds and new wordings, and for these targets alone. What has no seed has "
+            "none. p of differences are adjusted over all pairs (Holm)."
+        )
+    if statistics.between_targets:
+        notes.append(
+            "Differences between targets: by how much the difference of two targets' scores misses the published one, "
+            "mean over pairs and dimensions. Constants cancel in it."
         )
     if statistics.beaten:
         notes.append(
