@@ -215,7 +215,7 @@ def config_of(search: Search, out: Path, budget: int) -> RunConfig:
 
 def finished(search: Search, out: Path) -> bool:
     """Return whether a run is there to its end."""
-    return (out / search.folder / "evaluation.json").is_file()
+    return RunFolder(out / search.folder).is_finished
 
 
 def check_same(search: Search, out: Path, budget: int, dtype: str | None) -> None:

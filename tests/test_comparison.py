@@ -3,7 +3,9 @@
 import pytest
 
 from hofsteer.comparison import SEARCHES, Comparison
-from hofsteer.errors import ConfigError
+from hofsteer.errors import ConfigError, TargetError
+from hofsteer.evaluation.cells import Prefix
+from hofsteer.evaluation.plan import HeldOut, make_plan
 
 
 def compared(tmp_path, methods, **settings):
@@ -37,6 +39,25 @@ def test_no_form_is_held_out_that_a_preset_fits(tmp_path):
     assert ({form.wording for form in fitted}, {form.wording for form in held_out}) == ({2, 3}, {1, 4, 5, 6, 7})
     with pytest.raises(ConfigError, match="leave a wording out"):
         compared(tmp_path, ("masoud2025",), wordings=list(range(1, 8))).check()
+
+
+def test_a_plan_may_hold_out_a_fitted_wording_with_other_labels_and_system_texts(tmp_path):
+    held_out = HeldOut(wordings=(0, 2), orders=("listed",), labels=("letters",), systems=("", "Be brief."))
+    plan = make_plan(model="mini", targets=["JPN"], held_out=held_out)
+    comparison = Comparison.under(plan, None, ("naive", "default"), tmp_path)
+    comparison.check()
+    found = [(form.wording, form.labels, form.system) for form in comparison.forms("JPN")[1]]
+    assert found == [(w, "letters", text) for w in (0, 2) for text in (None, "Be brief.")]
+    form = comparison.forms("JPN")[1][1]
+    assert Prefix().before(form) == form  # asked as the steered model is
+    assert Prefix("You live in Japan.").before(form).system == "You live in Japan."
+
+
+@pytest.mark.parametrize("method", ["icl", "scores-in-words"])
+def test_a_baseline_that_an_instrument_cannot_have_is_refused_before_anything_is_asked(tmp_path, method):
+    compared(tmp_path, (method,)).check()
+    with pytest.raises(TargetError):
+        compared(tmp_path, (method, "default"), instrument="ivs10").check()
 
 
 def test_settings_are_checked_for_every_method_before_anything_is_asked(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hofsteer.alignment.run import RunFolder
+from hofsteer.baselines import check_examples, scores_in_words
 from hofsteer.config import RunConfig, preset_names, resolve, search_names
 from hofsteer.errors import ConfigError, did_you_mean
 from hofsteer.evaluation.cells import BASELINES, Cell, Prefix, Scoring
@@ -97,6 +98,11 @@ class Comparison:
     def check(self) -> None:
         """Raise HofsteerError if a setting cannot be met, before anything is asked."""
         for name in self.targets:
+            target = target_for(name, self.instrument)
+            if "icl" in self.methods:
+                check_examples(self.instrument, target)
+            if "scores-in-words" in self.methods:
+                scores_in_words(target)
             self.forms(name)
             for method in self.searched:
                 check_settings(self.search(method, name, self.seeds[0]))
@@ -130,9 +136,8 @@ class Comparison:
         if self.plan is None:
             return fitted, HeldOut().forms(self.instrument, (*fitted, *chain.from_iterable(tried.values())))
         held_out = self.plan.held_out.forms(self.instrument, fitted)
-        kept = {(form.wording, form.order) for form in held_out}
         for method, forms in tried.items():
-            if clash := [form for form in forms if (form.wording, form.order) in kept]:
+            if clash := [form for form in forms if form in held_out]:
                 raise ConfigError(f"{method} fits wording {clash[0].wording}, which the plan holds out: leave it out")
         return fitted, held_out
 

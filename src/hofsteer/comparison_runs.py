@@ -142,10 +142,8 @@ def _said(value: Any) -> Any:
 
 
 def _search(comparison: Comparison, respondent: Respondent, search: Search) -> Path:
-    """Return the folder of a finished run: that of before, or of the run gone on with or started."""
+    """Return the folder of a run that was not finished, gone on with or started."""
     path = comparison.folder(search)
-    if _is_finished(comparison, respondent, search):
-        return path
     if (path / "config.toml").is_file():
         resume(path, respondent)
     else:

@@ -351,6 +351,8 @@ def test_named_options_go_before_an_experiment(hofsteer, refused, here, tiny_fol
     assert table["settings"]["search.budget"] == 9
     (tmp_path / "cwd" / "e.toml").write_text('seeds = "3"\n', encoding="utf-8")
     assert refused(*asked) == "e.toml wants seeds of 1 or more, got '3'"
+    (tmp_path / "cwd" / "e.toml").write_text("methods = 3\n", encoding="utf-8")
+    assert refused(*asked) == "e.toml wants methods as a list of names, got 3"
 
 
 @pytest.fixture

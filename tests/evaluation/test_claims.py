@@ -32,7 +32,7 @@ def evidence(n=10, **changes):
         losses={"midpoint": (about(3.0, n)[:, None] + np.array([0.1, -0.1]), np.array([25.0, 25.0]))},
         wordings=(2, 3),
         fitted_losses=about(1.0, n),
-        skill=about(0.8, n),
+        mean_country_loss=15.0,
         rank=1,
         gains={"ivs10": about(0.6, n)},
         control_gains=np.linspace(-0.5, 0.4, 39),
@@ -104,7 +104,7 @@ def test_nothing_stands_behind_a_closed_gate(changes, gate):
     [
         ({"losses": {"midpoint": (about(14.0)[:, None] * np.ones(2), np.array([25.0, 25.0]))}}, "matches"),
         ({"losses": {"midpoint": (about(7.0)[:, None] * np.ones(2), np.array([12.0, 12.0]))}}, "matches"),  # over half
-        ({"skill": about(-0.1)}, "matches"),
+        ({"mean_country_loss": 1.5}, "matches"),
         ({"rank": 4}, "matches"),
         ({"gains": {"ivs10": about(0.6), "globe": about(0.05)}}, "carries-over"),
         ({"control_gains": np.linspace(0.2, 1.0, 39)}, "specific"),

@@ -82,6 +82,25 @@ def test_differences_between_targets_know_no_constants():
         assert (mean.value, mean.n) == (pytest.approx(10 / 3), 4)
     one = [cell for cell in cells(0.0) if cell.target == "T0"]
     assert method_statistics(one).between_targets == {}
+    known = {"T0": (1.0, None), "T1": (None, 2.0), "T2": (None, None)}
+    nothing_shared = [replace(cell, held_out_errors=known[cell.target]) for cell in cells(0.0)]
+    assert method_statistics(nothing_shared).between_targets == {}
+
+
+def test_the_interval_of_differences_between_targets_is_that_of_the_seeds():
+    errors = np.random.default_rng(12).normal(0, 3, (2, 5, 3))  # two targets, five seeds, three dimensions
+    errors[1, :, 2] = np.nan
+    cells = [
+        replace(
+            cell, held_out_errors=tuple(None if np.isnan(e) else e for e in errors[int(cell.target[1:]), cell.seed])
+        )
+        for cell in cells_of({"de": drawn(np.random.default_rng(7), np.full(2, 10.0), 5, 2)})
+        if cell.held_out_forms
+    ]
+    wanted = np.abs(errors[0] - errors[1])[:, :2].mean(axis=1)
+    mean = method_statistics(cells).between_targets["de"]
+    assert mean.value == pytest.approx(wanted.mean())
+    assert mean.bounds() == pytest.approx(stats.t.interval(0.95, 4, wanted.mean(), stats.sem(wanted)))
 
 
 def test_differences_are_paired():

@@ -76,7 +76,7 @@ def test_with_few_wordings_or_facets_hard_to_tell_from_noise_it_may_be_wider_and
         low, high = mean.bounds()
         both += low <= 5 <= high
         above += mean.upper() >= 5
-    assert both / REPETITIONS >= 0.93
+    assert 0.93 <= both / REPETITIONS <= 0.996
     assert above / REPETITIONS >= 0.93
 
 

@@ -1,6 +1,7 @@
 """Runs and controls that are no draws of one search: refused, or said."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hofsteer.alignment.run import RunFolder
 from hofsteer.config import resolve
 from hofsteer.errors import RunError
 from hofsteer.evaluation.finished import FinishedRun
-from hofsteer.evaluation.together import check_model, check_together, unlike
+from hofsteer.evaluation.together import changed_since, check_model, check_together, unlike
 from hofsteer.targets import complete_countries, load_target
 from hofsteer.world import WorldRespondent, load_census
 
@@ -108,6 +109,19 @@ def test_each_control_may_start_from_its_own_text():
     assert unlike([own], from_noise, JPN) == ("the controls differ from the runs in space.start",)
     longer = controls_of(COUNTRIES[:39], shape=(9, 16), space__tokens=9)
     assert unlike([run()], longer, JPN) == ("the controls have 9 to 9 tokens, the runs 8",)
+
+
+def test_an_instrument_or_scores_that_were_changed_since_are_said():
+    question = SimpleNamespace(instrument=SimpleNamespace(id="vsm13-own", hash="0"), target=JPN)
+    assert changed_since(run(), question) == ()  # which recorded no scores
+    question.instrument.hash = "1"
+    assert changed_since(run(), question) == ("the file of vsm13-own was changed after the runs",)
+    edited = run()
+    edited.provenance["target"]["scores"] = dict(JPN.scores)
+    question.instrument.hash = "0"
+    assert changed_since(edited, question) == ()
+    edited.provenance["target"]["scores"]["PDI"] += 1
+    assert changed_since(edited, question) == ("the scores of Japan were changed after the runs",)
 
 
 def test_39_copies_of_one_control_are_refused():

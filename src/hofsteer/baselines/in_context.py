@@ -34,6 +34,7 @@ def constructed_examples(
     Raises:
         TargetError: a dimension has too many items to look through all ways to answer them.
     """
+    check_examples(instrument, target)
     chosen: dict[str, int] = {}
     for dimension, constant in zip(instrument.dimensions, constants.values, strict=True):
         if dimension.id in target.scores:
@@ -43,14 +44,20 @@ def constructed_examples(
     return tuple((item.id, chosen[item.id]) for item in instrument.items if item.id in chosen)
 
 
+def check_examples(instrument: Instrument, target: Target) -> None:
+    """Raise TargetError if a dimension of the target has too many items to look through all ways to answer them."""
+    for dimension in instrument.dimensions:
+        ways = prod(len(instrument.item(item_id).options) for item_id, _ in dimension.weights)
+        if dimension.id in target.scores and ways > MOST_ANSWERS:
+            raise TargetError(
+                f"icl wants dimensions with at most {MOST_ANSWERS:,} ways to answer their items, got {ways:,} for "
+                f"{dimension.id} of {instrument.id}"
+            )
+
+
 def _nearest_answers(instrument: Instrument, dimension: Dimension, goal: float, item_means: Floats) -> dict[str, int]:
     """Return the option index of each item of a dimension: nearest in the score, then to the mean answers."""
     items = [instrument.item(item_id) for item_id, _ in dimension.weights]
-    if (ways := prod(len(item.options) for item in items)) > MOST_ANSWERS:
-        raise TargetError(
-            f"icl wants dimensions with at most {MOST_ANSWERS:,} ways to answer their items, got {ways:,} for "
-            f"{dimension.id} of {instrument.id}"
-        )
     weights = np.array([weight for _, weight in dimension.weights])
     means = np.array([item_means[instrument.item_ids.index(item.id)] for item in items])
     best: tuple[float, float, tuple[int, ...]] | None = None

@@ -81,6 +81,7 @@ def compare(
         _refuse_beside_a_plan(named)
         planned = read_plan(plan)
         comparison = Comparison.under(planned, _listed(targets) if "targets" in named else None, _listed(methods), out)
+        first_opening(plan)  # a log that cannot be read is refused before anything is searched
     else:
         comparison = _unplanned(options, named, experiment, sets or [], out)
     comparison.check()
@@ -184,6 +185,10 @@ def _read_experiment(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     for name in ("seeds", "budget"):
         if not (type(number := table.get(name, 1)) is int and number >= 1):
             raise ConfigError(f"{path} wants {name} of 1 or more, got {number!r}")
+    for name in ("targets", "methods"):
+        texts = [text] if isinstance(text := table.get(name, ""), str) else text
+        if not (isinstance(texts, list) and all(isinstance(one, str) for one in texts)):
+            raise ConfigError(f"{path} wants {name} as a list of names, got {text!r}")
     return table, settings
 
 

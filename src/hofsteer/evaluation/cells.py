@@ -6,7 +6,7 @@ same fitted forms, the same held-out forms and under the same constants.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -72,8 +72,8 @@ class Prefix:
     note: str = ""  # what was chosen or constructed
 
     def before(self, form: Administration) -> Administration:
-        """Return a form with the text and the examples."""
-        return replace(form, system=self.system, examples=self.examples)
+        """Return a form with the text, if there is one, in place of its own, and the examples."""
+        return replace(form, system=form.system if self.system is None else self.system, examples=self.examples)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values, of a soft prompt its hash."""
@@ -134,8 +134,10 @@ class Scoring:
                 examples = constructed_examples(instrument, self.fitted.constants, target, means)
                 said = "examples constructed from the published scores"
                 return (Prefix(persona_text(target), examples, note=said),)
-            case _:  # persona-best
+            case "persona-best":
                 return tuple(Prefix(text, note=text) for text in persona_texts(target))
+            case _:
+                raise ValueError(f"want one of {', '.join(BASELINES)}, got {method!r}")
 
     def baseline(self, method: str) -> Cell:
         """Return the cell of one of `BASELINES`."""
@@ -164,6 +166,7 @@ class Scoring:
         rendered = [respondent.rendered(prefixes[0].before(form)) for asked in forms for form in asked]
         constants = self.fitted.constants
         record = {
+            "columns": [one.name for one in fields(Cell)],
             "model": respondent.identity(),
             "rendered_sha256": rendered_hash(
                 {"administrations": [one.to_json() for one in rendered if one is not None]}
@@ -240,5 +243,5 @@ def _skill(cell: Cell, mean_loss: float) -> float | None:
 
 
 def _settings(form: Administration) -> dict[str, Any]:
-    """Return what a form is but for its instrument and what stands before it."""
-    return {name: value for name, value in form.__dict__.items() if name not in ("instrument", "system", "examples")}
+    """Return what a form is but for its instrument and examples."""
+    return {name: value for name, value in form.__dict__.items() if name not in ("instrument", "examples")}

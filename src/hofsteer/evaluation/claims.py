@@ -178,11 +178,12 @@ def _gates(evidence: Evidence, margins: Margins) -> tuple[Gate, ...]:
 
 def _parts(evidence: Evidence, margins: Margins) -> dict[ClaimName, list[Part]]:
     matches = []
-    for policy, (losses, naive) in evidence.losses.items():
-        loss = mean_over_seeds_and_wordings(by_wording(losses, evidence.wordings))
-        goal = margins.of_naive * float(naive.mean())
+    for policy, tables in evidence.losses.items():
+        losses, naive = (by_wording(table, evidence.wordings) for table in tables)
+        loss, goal = mean_over_seeds_and_wordings(losses), margins.of_naive * float(naive.mean())
         matches.append(_part(f"held-out loss, constants {policy}", loss, min(margins.loss, goal), at_most=True))
-    matches.append(_part("skill", mean_over_seeds(evidence.skill), 0.0, at_most=False))
+    skill = mean_over_seeds_and_wordings(by_wording(evidence.skill, evidence.wordings))
+    matches.append(_part("skill", skill, 0.0, at_most=False))
     matches.append(_exact("place among the targets nearest to the answers", evidence.rank, margins.nearest))
     choices = evidence.choice_share
     damage = [_part(name, mean_over_seeds(lost), margins.lost, at_most=True) for name, lost in evidence.lost.items()]

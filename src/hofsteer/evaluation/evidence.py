@@ -123,7 +123,7 @@ class Evidence:
     losses: Mapping[str, tuple[Floats, Floats]]  # policy -> held-out losses (S, F) and the naive ones (F,), points
     wordings: tuple[int, ...]  # (F,), of the held-out forms
     fitted_losses: Floats  # (S,), points, on the fitted forms under the run's own constants
-    skill: Floats  # (S,), 1 - held-out loss / loss of the mean country
+    mean_country_loss: float  # points, of the mean of the other countries
     rank: int  # of the target among the countries nearest to the answers, from 1
     gains: Mapping[str, Floats]  # other instrument -> G (S,): 1 - distance / naive distance
     control_gains: Floats  # (K,), G towards this target of soft prompts for others, on the first other instrument
@@ -149,7 +149,7 @@ class Evidence:
     @property
     def n_seeds(self) -> int:
         """S."""
-        return len(self.skill)
+        return len(self.fitted_losses)
 
     @property
     def naive_losses(self) -> Floats:
@@ -160,6 +160,11 @@ class Evidence:
     def held_out_losses(self) -> Floats:
         """The steered losses (S,) under the run's own constants, mean over the held-out forms."""
         return np.asarray(next(iter(self.losses.values()))[0].mean(axis=1))
+
+    @property
+    def skill(self) -> Floats:
+        """1 - loss / loss of the mean country, (S, F)."""
+        return np.asarray(1 - next(iter(self.losses.values()))[0] / self.mean_country_loss)
 
 
 def collect(
@@ -195,8 +200,6 @@ def collect(
         losses[policy] = index_loss(scores, goal), index_loss(alone, goal)[0]
     own = next(iter(question.constants.values()))
     reached = (instrument.score(steered.probabilities) + own.values).mean(axis=1)  # (S, M)
-    mean_loss = float(index_loss(mean_country(instrument.dimension_ids, leaving_out=question.target), goal))
-    first = next(iter(losses.values()))[0]
     gains = {name: gain(respondent, soft_prompts, place, name) for name, place in question.elsewhere.items()}
     decides = next(iter(question.elsewhere.items()), None)
     led = np.zeros(0) if decides is None else _gains_of_each(respondent, controls, decides[1], decides[0])
@@ -206,7 +209,7 @@ def collect(
         losses=losses,
         wordings=tuple(form.wording for form in question.held_out),
         fitted_losses=index_loss(instrument.score(fitted.probabilities) + own.values, goal).mean(axis=1),
-        skill=1 - first.mean(axis=1) / mean_loss,
+        mean_country_loss=float(index_loss(mean_country(instrument.dimension_ids, leaving_out=question.target), goal)),
         rank=_rank(question, reached.mean(axis=0)),
         gains=gains,
         control_gains=led,

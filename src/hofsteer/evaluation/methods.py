@@ -66,7 +66,7 @@ class MethodStatistics:
     targets: tuple[str, ...]
     n_seeds: int  # of the searches; 0 without one
     means: dict[str, Mean]  # method -> held-out loss over targets, points
-    between_targets: dict[str, Mean]  # method -> loss of the differences between targets, points; empty with one target
+    between_targets: dict[str, Mean]  # method -> loss of the differences between targets, points; empty where none is
     differences: tuple[Difference, ...]
     beaten: tuple[Beaten, ...]  # empty below `LEAST_TARGETS`, without the model alone or an interval
 
@@ -100,7 +100,7 @@ def method_statistics(cells: Sequence[Cell], least_seeds: int = Margins().seeds_
         targets=targets,
         n_seeds=n_seeds,
         means={name: mean_over_seeds_and_wordings(table.mean(axis=0)) for name, table in tables.items()},
-        between_targets={name: _between_targets(asked, name, targets) for name in tables} if len(targets) > 1 else {},
+        between_targets={name: mean for name in tables if (mean := _between_targets(asked, name, targets)) is not None},
         differences=_differences(tables, given),
         beaten=_beaten(tables, targets, given),
     )
@@ -139,14 +139,17 @@ def _table(cells: Sequence[Cell], method: str, targets: tuple[str, ...]) -> Floa
     return np.array([[losses(c) for c in cells if (c.method, c.target) == (method, t)] for t in targets])
 
 
-def _between_targets(cells: Sequence[Cell], method: str, targets: tuple[str, ...]) -> Mean:
+def _between_targets(cells: Sequence[Cell], method: str, targets: tuple[str, ...]) -> Mean | None:
     """Return how far differences between targets are from the published ones, in which constants cancel.
 
-    The mean over dimensions of `difference_loss`, target by target of one seed; its interval is that of the seeds.
+    The mean over dimensions of `difference_loss`, all targets of one seed together; its interval is that of the seeds.
+    None where no two targets share a dimension.
     """
     mine = {target: [c for c in cells if (c.method, c.target) == (method, target)] for target in targets}
     errors = np.array([[c.held_out_errors for c in mine[t]] for t in targets], dtype=np.float64)  # (T, S, M)
     zero = np.where(np.isnan(errors), np.nan, 0.0)
+    if not ((~np.isnan(errors[:, 0])).sum(axis=0) > 1).any():
+        return None
     losses = [np.nanmean(difference_loss(errors[:, s], zero[:, s])) for s in range(errors.shape[1])]
     return mean_over_seeds(np.array(losses))
 
@@ -160,7 +163,7 @@ def _word(mean: Mean, p: float | None, given: bool) -> Word:
 def _row(
     kind: str, method: str, other: str | None, target: str | None, mean: Mean, *tested: float | str | None
 ) -> dict[str, Any]:
-    lower, upper = (None, None) if mean.standard_error is None else mean.bounds()
+    lower, upper = (None, None) if mean.widest is None else mean.bounds()
     names = ("p", "p_adjusted", "word")
     return {
         "kind": kind,
@@ -170,7 +173,7 @@ def _row(
         "value": mean.value,
         "lower": lower,
         "upper": upper,
-        "degrees_of_freedom": mean.degrees_of_freedom,
+        "degrees_of_freedom": None if mean.widest is None else mean.widest[1],
         "seeds": mean.n,
         **dict(zip(names, tested or (None,) * len(names), strict=True)),
     }

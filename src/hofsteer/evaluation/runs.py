@@ -20,7 +20,7 @@ from hofsteer.evaluation.knowledge import Knowledge, measure_knowledge
 from hofsteer.evaluation.plan import HeldOut, Plan
 from hofsteer.evaluation.reference_rows import ReferenceRows, measure_reference_rows
 from hofsteer.evaluation.texts import measure_texts
-from hofsteer.evaluation.together import check_model, check_together, unlike
+from hofsteer.evaluation.together import changed_since, check_model, check_together, unlike
 from hofsteer.evaluation.transfer import Transfer, measure_transfer
 from hofsteer.instruments import Administration, load_instrument
 from hofsteer.respondent.base import Respondent, SoftPrompts
@@ -114,7 +114,7 @@ class RunsEvaluation:
                 "noise_floor": evidence.noise_floor,
                 "item_losses": {kind: losses.to_json() for kind, losses in evidence.item_losses.items()},
                 "fitted_losses": evidence.fitted_losses.tolist(),
-                "skill": evidence.skill.tolist(),
+                "skill": evidence.skill.mean(axis=1).tolist(),
                 "rank": evidence.rank,
                 "gains": {name: gain.tolist() for name, gain in evidence.gains.items()},
                 "persona_gains": dict(evidence.persona_gains),
@@ -232,7 +232,7 @@ def evaluate_runs(
         reference=reference,
         caricature=caricature,
         generalising=generalising,
-        exploratory=(*exploratory, *unlike(runs, controls, question.target)),
+        exploratory=(*exploratory, *changed_since(first, question), *unlike(runs, controls, question.target)),
         untested=untested,
         simulated=respondent.simulated,
         transfer=transfer,

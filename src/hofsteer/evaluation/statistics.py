@@ -72,6 +72,13 @@ class Mean:
         return min(1.0, float(max(shares)) * (1 if above else 2))
 
     @property
+    def widest(self) -> tuple[float, float] | None:
+        """Standard error and degrees of freedom of the 95 % interval; None where there is none."""
+        from scipy.stats import t
+
+        return max(self._errors, key=lambda one: float(t.ppf(0.975, one[1]) * one[0]), default=None)
+
+    @property
     def _errors(self) -> tuple[tuple[float, float], ...]:
         """Standard errors and degrees of freedom; the interval is the widest that they give."""
         if self.standard_error is None or self.degrees_of_freedom is None:
@@ -147,11 +154,12 @@ def seeds_needed(mean: Mean, margin: float, power: float = 0.8, level: float = 0
         return None
     apart = abs(mean.value - margin)
     if (parts := mean.components) is not None:
-        for n in range(LEAST_SEEDS, most + 1):
-            chance = np.sqrt((parts.seeds + parts.rest / mean.n_wordings) / n)  # of the mean, in these wordings
-            if apart >= _expected(mean, n)._reach(level) + norm.ppf(power) * chance:
-                return n
-        return None
+        many = mean.n_wordings
+        if apart <= t.ppf(level, many - 1) * np.sqrt(parts.wordings / many):  # what no number of seeds gets below
+            return None
+        luck = norm.ppf(power) * np.sqrt(parts.seeds + parts.rest / many)  # of the mean of one seed, in these wordings
+        numbers = range(LEAST_SEEDS, most + 1)
+        return next((n for n in numbers if apart >= _expected(mean, n)._reach(level) + luck / np.sqrt(n)), None)
     deviation = mean.standard_error * np.sqrt(mean.n)
     if deviation == 0:
         return LEAST_SEEDS

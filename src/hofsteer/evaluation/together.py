@@ -9,6 +9,7 @@ from typing import Any
 
 from hofsteer.config import RunConfig, settings_apart
 from hofsteer.errors import RunError
+from hofsteer.evaluation.evidence import Question
 from hofsteer.evaluation.finished import FinishedRun
 from hofsteer.files import short_hash
 from hofsteer.respondent.base import Respondent
@@ -92,6 +93,18 @@ def unlike(runs: Sequence[FinishedRun], controls: Sequence[FinishedRun], target:
     return tuple(reasons)
 
 
+def changed_since(run: FinishedRun, question: Question) -> tuple[str, ...]:
+    """Return what a run's search asked and aimed at that is another today: its files were edited, or came new."""
+    recorded, instrument, target = run.provenance, question.instrument, question.target
+    found = []
+    if recorded["instrument"].get("sha256") != instrument.hash:
+        found.append(f"the file of {instrument.id} was changed after the runs")
+    scores = recorded["target"].get("scores")
+    if scores is not None and scores != dict(target.scores):
+        found.append(f"the scores of {target.name} were changed after the runs")
+    return tuple(found)
+
+
 def apart(one: RunConfig, other: RunConfig, parts: Sequence[str]) -> dict[str, tuple[Any, Any]]:
     """Return the settings of some parts in which two runs differ, with both values; without those of `SAID`."""
     found = settings_apart(one, other)
@@ -108,8 +121,8 @@ def _refuse_apart(wanted: str, first: FinishedRun, run: FinishedRun, own: Any, o
 
 
 def _comparable(key: str, provenance: dict[str, Any]) -> Any:
-    """Return what must agree between runs: constants by their values, the rest whole."""
-    return provenance[key]["values"] if key == "constants" else provenance[key]
+    """Return what must agree between runs: constants to a thousandth (they rest on answers), the rest whole."""
+    return [round(value, 3) for value in provenance[key]["values"]] if key == "constants" else provenance[key]
 
 
 def _aim(run: FinishedRun) -> str:

@@ -133,7 +133,7 @@ def comparison_notes(
     if statistics.between_targets:
         notes.append(
             "Differences between targets: by how much the difference of two targets' scores misses the published one, "
-            "mean over pairs and dimensions. Constants cancel in it."
+            "mean over pairs and dimensions. Constants cancel in it; its interval in statistics.csv is that of seeds."
         )
     if statistics.beaten:
         notes.append(
@@ -188,10 +188,10 @@ def _items(cell: Mapping[str, float | int | None] | None) -> str:
 
 def _interval(mean: Mean) -> tuple[str, str]:
     """Return the interval and its degrees of freedom, dashes where there is none."""
-    if mean.degrees_of_freedom is None:
+    if mean.widest is None:
         return "-", "-"
     low, high = mean.bounds()
-    return f"{low:.2f} to {high:.2f}", f"{mean.degrees_of_freedom:.1f}"
+    return f"{low:.2f} to {high:.2f}", f"{mean.widest[1]:.1f}"
 
 
 def _p(value: float | None) -> str:
