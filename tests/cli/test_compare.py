@@ -55,10 +55,14 @@ def test_every_cell_has_its_file_and_is_used_again(compared, tmp_path):
     assert losses["JPN", "table"] < 1e-6
     with (out / "cells.csv").open(encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == len(table["cells"])
-    assert {row["kind"] for row in table["statistics"]["rows"]} == {"mean", "difference"}
+    assert {row["kind"] for row in table["statistics"]["rows"]} == {"mean", "between-targets", "difference"}
     assert {row["word"] for row in table["statistics"]["rows"] if row["kind"] == "difference"} == {"no verdict"}
     mean = {row["method"]: row["value"] for row in table["statistics"]["rows"] if row["kind"] == "mean"}
     assert mean["de"] == pytest.approx(sum(c["held_out"] for c in table["cells"] if c["method"] == "de") / 4)
+    errors = {cell["target"]: cell["held_out_errors"] for cell in table["cells"] if cell["method"] == "naive"}
+    (between,) = [r for r in table["statistics"]["rows"] if (r["kind"], r["method"]) == ("between-targets", "naive")]
+    apart = [abs(one - other) for one, other in zip(errors["JPN"], errors["CHN"], strict=True)]
+    assert between["value"] == pytest.approx(sum(apart) / 6)
     with (out / "statistics.csv").open(encoding="utf-8") as file:
         assert [row["value"] for row in csv.DictReader(file)] == [str(r["value"]) for r in table["statistics"]["rows"]]
     page = (out / "table.md").read_text(encoding="utf-8")
