@@ -142,7 +142,7 @@ CODES = ["JPN", "USA", "CHN", "BRA", "DEU", "FRA", "IND", "IRN", "SWE", "NGA"]
 def test_reliability(hofsteer, tiny_folder):
     options = [option for code in CODES for option in ("--as", code)]
     table = hofsteer("survey", "--model", tiny_folder, "--reliability", *options, "--json").json()
-    assert (table["schema"], table["wordings"], table["orders"], table["countries"]) == (1, 4, 2, CODES)
+    assert (table["schema"], table["wordings"], table["orders"], table["countries"]) == (1, 8, 2, CODES)
     assert (table["model"], table["instrument"]) == (str(tiny_folder), "vsm13-own")
     for one in ("generalizability", "icc2", "standard_error", "standard_error_relative"):
         assert list(table[one]) == ["one_form", "all_forms"]
