@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,7 +77,7 @@ class Comparison:
         """The methods that are searches."""
         return tuple(method for method in self.methods if method not in BASELINES)
 
-    @property
+    @cached_property
     def planned(self) -> tuple[str, ...]:
         """The methods that are the plan's own search: `default`, or the name of that search."""
         if self.plan is None:
@@ -84,7 +85,7 @@ class Comparison:
         own = self.plan.run_config(self.targets[0], self.seeds[0]).search.name
         return tuple(method for method in self.searched if method == "default" or SEARCHES.get(method) == own)
 
-    @property
+    @cached_property
     def searches(self) -> tuple[Search, ...]:
         """All searches."""
         names = targets_by_code(self.targets, self.instrument)

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from hofsteer.alignment.run import RunFolder
 from hofsteer.alignment.start import start_identity
 from hofsteer.comparison import Comparison, Search, Watcher
-from hofsteer.config import ModelSettings, RunConfig, by_dotted_key
+from hofsteer.config import ModelSettings, RunConfig
 from hofsteer.errors import ConfigError, RunError
 from hofsteer.parts import make_objective, questions
 from hofsteer.pipeline import resume, start
 from hofsteer.record import changes, provenance_of
 from hofsteer.respondent.base import Respondent
+from hofsteer.tables import by_dotted_key
 
 if TYPE_CHECKING:
     from hofsteer.respondent.hf import HFRespondent

@@ -3,7 +3,6 @@
 Precedence: defaults < preset < TOML file < named flag < `--set key=value`.
 """
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from pydantic_core import PydanticCustomError
 
 from hofsteer.errors import ConfigError, did_you_mean
+from hofsteer.tables import by_dotted_key, merge, nested, parse_set, read_toml
 
 FORMAT = 1
 PRESETS = Path(str(files("hofsteer"))) / "presets"
@@ -246,21 +246,21 @@ def resolve(
     given = {key: value for key, value in {"preset": preset, **(flags or {})}.items() if value is not None}
     table: dict[str, Any] = {}
     if file is not None:
-        _merge(table, read_toml(file))
+        merge(table, read_toml(file))
     for key, value in given.items():
-        _merge(table, _nested(key, value))
+        merge(table, nested(key, value))
     for text in sets:
-        nested = _nested(*parse_set(text))
-        for key in by_dotted_key(nested):
+        one = nested(*parse_set(text))
+        for key in by_dotted_key(one):
             if key in given:
                 raise ConfigError(f"{key} is given both by its flag and by --set; keep one")
-        _merge(table, nested)
+        merge(table, one)
     if "preset" in table:  # wherever it was named: it stands below all else
         named, table = table, _read_preset(str(table["preset"]))
         searches = [one.get("search", {}).get("name") for one in (named, table)]
         if searches[0] not in (None, searches[1]):
             table.pop("search", None)  # its settings are those of another search
-        _merge(table, named)
+        merge(table, named)
     return check(table)
 
 
@@ -284,16 +284,6 @@ def template_arguments(texts: Sequence[str]) -> dict[str, Any]:
 def check_read_out(**fields: Any) -> ReadOut:
     """Return a read-out; None is as good as not given. Raises ConfigError if a value is not allowed."""
     return check_table(ReadOut, {name: value for name, value in fields.items() if value is not None})
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return the table in a TOML file. Raises ConfigError if there is none."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not a TOML file: {error}") from None
-    except OSError as error:
-        raise ConfigError(f"cannot read settings from {path}: {error.strerror}") from None
 
 
 def to_toml(config: RunConfig) -> str:
@@ -340,43 +330,6 @@ def _read_preset(name: str) -> dict[str, Any]:
     return read_toml(PRESETS / f"{name}.toml")
 
 
-def parse_set(text: str, flag: str = "--set") -> tuple[str, Any]:
-    """Return key and value of a text `key=value`, the value in TOML syntax or a bare word. Raises ConfigError."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"{flag} wants key=value, got {text!r}")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
-
-
-def by_dotted_key(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the values of nested tables, as flags and `--set` name them.
-
-    >>> by_dotted_key({"wordings": [0], "search": {"seed": 3}})
-    {'wordings': [0], 'search.seed': 3}
-    """
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        found |= by_dotted_key(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
-
-
-def _nested(key: str, value: Any) -> dict[str, Any]:
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return dict(value)
-
-
-def _merge(into: dict[str, Any], table: Mapping[str, Any]) -> None:
-    for key, value in table.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = dict(value) if isinstance(value, Mapping) else value
-
-
 def check_table(model: type[M], table: Any, where: str | None = None) -> M:
     """Return the pydantic model or dataclass that a table holds.
 
@@ -389,7 +342,8 @@ def check_table(model: type[M], table: Any, where: str | None = None) -> M:
         ConfigError: the first problem, in one line.
     """
     try:
-        return cast("M", _checker(model).validate_python(table))  # type: ignore[arg-type]  # mypy: a class is hashable
+        found: M = _checker(cast("Any", model)).validate_python(table)
+        return found
     except ValidationError as error:
         problem = _first_problem(error, model, complete=where is not None)
         raise ConfigError(problem if where is None else f"{where}: {problem}") from None

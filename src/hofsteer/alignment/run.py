@@ -18,10 +18,11 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hofsteer.config import FORMAT, RunConfig, check, check_table, read_toml, to_toml
+from hofsteer.config import FORMAT, RunConfig, check, check_table, to_toml
 from hofsteer.errors import ConfigError, RunError
 from hofsteer.files import append_line, dump_json, hash_bytes, hash_file, replace_bytes, replace_json
 from hofsteer.search import State
+from hofsteer.tables import read_toml
 
 KEPT_CHECKPOINTS = 2
 UNPOLISHED = "soft_prompt_unpolished"  # what the search found, where gradient steps followed

@@ -155,9 +155,9 @@ def _unplanned(
 ) -> "Comparison":
     """Return what is compared: named options, elsewhere what the experiment says, elsewhere the defaults."""
     from hofsteer.comparison import Comparison, targets_by_code
-    from hofsteer.config import parse_set
     from hofsteer.errors import ConfigError
     from hofsteer.instruments import load_instrument
+    from hofsteer.tables import parse_set
 
     table, settings = _read_experiment(experiment) if experiment is not None else ({}, {})
     said = {name: table[name] if name in table and name not in named else value for name, value in options.items()}
@@ -174,8 +174,8 @@ def _unplanned(
 
 def _read_experiment(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what an experiment says by option, and its settings by dotted key."""
-    from hofsteer.config import by_dotted_key, read_toml
     from hofsteer.errors import ConfigError
+    from hofsteer.tables import by_dotted_key, read_toml
 
     table = read_toml(path)
     settings = by_dotted_key(table.pop("settings", {}))

@@ -29,9 +29,9 @@ def plan(
     `align --plan` and `compare --plan` take everything from it, and `evaluate --plan` judges by it. What was done in
     another order is called exploratory.
     """
-    from hofsteer.config import parse_set
     from hofsteer.errors import ConfigError
     from hofsteer.evaluation.plan import make_plan, write_plan
+    from hofsteer.tables import parse_set
 
     tables: dict[str, dict[str, Any]] = {"margins": {}, "held_out": {}, "settings": {}}
     for text in sets or []:

@@ -16,11 +16,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hofsteer.alignment.objective import forms
-from hofsteer.config import RunConfig, check_table, read_toml, resolve
+from hofsteer.config import RunConfig, check_table, resolve
 from hofsteer.errors import ConfigError
 from hofsteer.files import append_line, hash_bytes, replace_text
 from hofsteer.instruments import Administration, load_instrument
 from hofsteer.instruments.base import Instrument
+from hofsteer.tables import read_toml
 from hofsteer.targets import target_name
 
 FORMAT = 1

@@ -14,11 +14,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, ValidationError
 
-from hofsteer.config import read_toml
 from hofsteer.errors import ConfigError, InstrumentError, did_you_mean
 from hofsteer.instruments.administration import Administration
 from hofsteer.instruments.base import Floats
 from hofsteer.instruments.format import Table, Text, first_problem
+from hofsteer.tables import read_toml
 
 FORMAT = 1
 DATA = Path(str(files("hofsteer.instruments"))) / "samples"
